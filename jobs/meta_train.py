@@ -1,0 +1,222 @@
+"""Meta-training as a Ray Train job: English labels in, a bundle out.
+
+    laptop    python -m jobs.meta_train --preset demo --output out/bundle
+    one GPU   python -m jobs.meta_train --gpu --encoder bert-base-multilingual-cased \\
+                  --corpus conll2003-en --data DATA --output out/bundle
+    cluster   ray job submit --working-dir . -- python -m jobs.meta_train --gpu --workers 8 \\
+                  --encoder s3://bucket/mbert --corpus conll2003-en --data s3://bucket/data \\
+                  --storage s3://bucket/runs --output s3://bucket/bundle
+
+Stopped at any moment and started again with the same options, it goes on from its newest checkpoint. `--preset base`
+trains the base model (plain fine-tuning) on the same budget.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import train
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+
+from jobs.common import add_ray_options, connect, run, say
+from metaner_core import bundle, corpora, storage, workers
+from metaner_core.corpora import Sentence
+from metaner_core.prepare import prepare, usable
+from metaner_core.settings import PRESETS, Settings, parse_overrides, preset
+
+EVERY_SECONDS = 10  # between two lines of progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one run trains on and where it puts things."""
+
+    settings: Settings
+    train: Sequence[Sentence]
+    dev: Sequence[Sentence]
+    encoder: str
+    output: str
+    storage: str
+    workers: int = 1
+    gpu: bool = False
+    threads: int = 1
+    max_failures: int = 2
+    source_name: str = "files"
+
+    def name(self) -> str:
+        """Fingerprint of all that decides the result: a run may only ever go on from its own checkpoints."""
+        data = [bundle.fingerprint(self.train), bundle.fingerprint(self.dev)]
+        parts = json.dumps([self.settings.fingerprint(), *data, self.encoder])
+        return f"{self.settings.preset}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
+
+
+def meta_train(job: Job) -> dict[str, Any]:
+    """Run the job on the connected Ray and write the bundle. Returns the bundle's manifest.
+
+    Raises FileExistsError when the output is taken and ValueError when the data do not fit the settings.
+    """
+    storage.require_unused(job.output, "bundle")
+    check_data(job)
+    fs, path = storage.filesystem(job.storage)
+    trainer = TorchTrainer(
+        worker,
+        train_loop_config={"job": ray.put(job)},
+        torch_config=TorchConfig(backend="nccl" if job.gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=_resources(job)),
+        run_config=RunConfig(
+            name=job.name(),
+            storage_path=path,
+            storage_filesystem=fs,
+            failure_config=FailureConfig(max_failures=job.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    trainer.fit()
+    return json.loads(storage.read_bytes(storage.join(job.output, bundle.MANIFEST)))
+
+
+def _resources(job: Job) -> dict[str, float]:
+    return {"CPU": 1, "GPU": 1} if job.gpu else {"CPU": 1}
+
+
+def check_data(job: Job) -> None:
+    """Raises ValueError when there is nothing to learn from or to select on."""
+    for part, sentences in (("train", job.train), ("dev", job.dev)):
+        kept = usable(sentences, job.settings)
+        if not any(label != "O" for s in kept for label in s.labels):
+            raise ValueError(
+                f"{part} has no entity of {', '.join(job.settings.types)} in {len(kept)} sentences: "
+                "check the file and the setting `types`"
+            )
+
+
+def worker(config: Mapping[str, Any]) -> None:
+    """What each Ray Train worker does: the whole of meta-training, in step with the others."""
+    job: Job = ray.get(config["job"])
+    if not job.gpu:
+        torch.set_num_threads(job.threads)
+    device = get_device() if job.gpu else torch.device("cpu")
+    prepared = prepare(
+        job.settings, job.train, job.dev, encoder=job.encoder, device=device, on_update=progress(job.settings)
+    )
+    state = prepared.trainer.run(RayCheckpoints())
+    if workers.rank() == 0:
+        facts = {
+            "source_name": job.source_name,
+            "encoder": job.encoder,
+            "best": {"dev_f1": state.best_f1, "update": state.best_update, "selected_on": job.settings.select_on},
+            "history": state.history,
+            "workers": job.workers,
+        }
+        bundle.write(
+            job.output,
+            settings=job.settings,
+            tagger=prepared.trainer.engine.tagger,
+            encoder=prepared.encoder,
+            tokenizer=prepared.tokenizer,
+            source=prepared.source,
+            vectors=prepared.vectors,
+            facts=facts,
+        )
+    workers.wait_for_all()
+
+
+class RayCheckpoints:
+    """Training state kept by Ray Train under the run's storage path."""
+
+    def __init__(self) -> None:
+        self._kept: tempfile.TemporaryDirectory[str] | None = None
+
+    def load(self) -> Path | None:
+        checkpoint = train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        self._kept = tempfile.TemporaryDirectory(prefix="metaner-checkpoint-")
+        return Path(checkpoint.to_directory(self._kept.name))
+
+    def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
+        if workers.rank() != 0:
+            train.report(dict(metrics))
+            return
+        say("update {update}: loss {loss:.3f}, dev F1 {dev_f1:.2f} (best {best_f1:.2f})".format(**metrics))
+        with tempfile.TemporaryDirectory(prefix="metaner-checkpoint-") as folder:
+            write(Path(folder))
+            train.report(dict(metrics), checkpoint=Checkpoint.from_directory(folder))
+
+
+def progress(settings: Settings) -> Callable[[int, float], None]:
+    """A function that says, on rank 0 and every few seconds, how far meta-training is."""
+    first, last_said = 0, 0.0
+
+    def tell(update: int, seconds: float) -> None:
+        nonlocal first, last_said
+        first = first or update - 1
+        if workers.rank() == 0 and seconds - last_said >= EVERY_SECONDS:
+            last_said = seconds
+            each = seconds / max(update - first, 1)
+            left = each * (settings.meta_updates - update) / 60
+            say(f"meta-update {update}/{settings.meta_updates}, {each:.2f} s each, {left:.0f} min left")
+
+    return tell
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
+    """Command line to job. Raises ValueError for options that do not go together."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.meta_train", description="Meta-train a tagger into a bundle.")
+    parser.add_argument("--preset", default="paper", choices=PRESETS, help="named hyper-parameters (default: paper)")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one hyper-parameter")
+    parser.add_argument("--seed", type=int, help="the same as --set seed=N")
+    parser.add_argument("--encoder", default="embedded", help="hub name, folder, s3:// or `embedded`")
+    parser.add_argument("--corpus", default="embedded-en", help=f"one of {', '.join(corpora.CORPORA)}")
+    parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
+    parser.add_argument("--train", help="your own column file in place of --corpus")
+    parser.add_argument("--dev", help="goes with --train")
+    parser.add_argument("--output", required=True, help="the bundle: an unused folder or s3:// prefix")
+    parser.add_argument("--storage", default="out/runs", help="checkpoints: folder or s3:// prefix")
+    parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (default: 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of a worker without GPU (default: 1)")
+    parser.add_argument("--max-failures", type=int, default=2, help="crashed workers to recover from (default: 2)")
+    add_ray_options(parser)
+    options = parser.parse_args(arguments)
+    if bool(options.train) != bool(options.dev):
+        raise ValueError("--train and --dev go together: give both, or neither and a --corpus")
+    overrides = parse_overrides(options.set) | ({} if options.seed is None else {"seed": options.seed})
+    settings = preset(options.preset, **overrides)
+    if options.train:
+        parts = [corpora.read_sentences(options.train), corpora.read_sentences(options.dev)]
+    else:
+        parts = [corpora.load(options.corpus, split, data=options.data) for split in ("train", "dev")]
+    job = Job(
+        settings=settings,
+        train=parts[0],
+        dev=parts[1],
+        source_name=options.train or options.corpus,
+        **{k: getattr(options, k) for k in ("encoder", "output", "storage", "workers", "gpu", "threads", "max_failures")},
+    )
+    return dataclasses.replace(job, output=_absolute(job.output), storage=_absolute(job.storage)), options.address
+
+
+def _absolute(uri: str) -> str:
+    return uri if storage.is_remote(uri) else str(Path(uri).absolute())
+
+
+def main() -> None:
+    job, address = parse()
+    connect(address, cpus=job.workers + 1)
+    say(f"meta-training {job.name()}: {len(job.train)} source sentences, {job.workers} worker(s)")
+    manifest = meta_train(job)
+    best = manifest["best"]
+    say(f"best English dev F1 {best['dev_f1']:.2f} at meta-update {best['update']}; bundle at {job.output}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,101 @@
+"""Tagging without adaptation, and the plain way of adapting: one sentence at a time (Alg. 1, lines 14-20).
+
+The second is the reference that every faster engine is checked against.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from metaner_core import optim
+from metaner_core.encoding import Encoded, LabelSet, collate
+from metaner_core.settings import Settings
+from metaner_core.tagger import Prediction, Tagger, decode, loss
+
+PLAIN_BATCH_SUBWORDS = 4096  # padded positions in one batch of unadapted tagging
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A tagger ready to predict. source: the labelled source sentences that support ids point to."""
+
+    tagger: Tagger
+    tokenizer: PreTrainedTokenizerBase
+    label_set: LabelSet
+    settings: Settings
+    source: Sequence[Encoded]
+    device: torch.device | str = "cpu"
+
+    def plain(self, sentences: Sequence[Encoded]) -> list[Prediction]:
+        """Predictions of θ* itself, in batches of similar length, in the order given."""
+        self.tagger.eval()
+        found: list[Prediction | None] = [None] * len(sentences)
+        for rows in _by_length(sentences):
+            for row, prediction in zip(rows, self._predict([sentences[i] for i in rows]), strict=True):
+                found[row] = prediction
+        return [p for p in found if p is not None]
+
+    def adapted(self, sentences: Sequence[Encoded], support: np.ndarray) -> list[Prediction]:
+        """Predictions of each sentence's own adapted model. support: [n, K] ids of its neighbours in the source."""
+        theta = {name: p.detach().clone() for name, p in self.tagger.trained().items()}
+        found = []
+        for sentence, ids in zip(sentences, support, strict=True):
+            if sentence.ids:
+                self._adapt([self.source[i] for i in ids])
+            self.tagger.eval()
+            found.extend(self._predict([sentence]))
+            restore(self.tagger, theta)
+        return found
+
+    def _adapt(self, support: Sequence[Encoded]) -> None:
+        """One step (or adapt_steps) from θ* with γ on the loss of Eq. 3: no masking, no max term."""
+        self.tagger.train(self.settings.adapt_dropout)
+        batch = collate(support, self.tokenizer, label_set=self.label_set, device=self.device)
+        steps(
+            self.tagger,
+            lambda: loss(self.tagger(batch), batch, reduction=self.settings.batch_loss, max_loss_weight=0.0),
+            optim.fresh(self.settings.optimizer, self.tagger.trained(), self.settings.gamma),
+            self.settings.adapt_steps,
+        )
+
+    @torch.no_grad()
+    def _predict(self, sentences: Sequence[Encoded]) -> list[Prediction]:
+        batch = collate(sentences, self.tokenizer, device=self.device)
+        if not len(batch.row):
+            return [Prediction((), ()) for _ in sentences]
+        return decode(self.tagger(batch), batch, sentences, self.label_set)
+
+
+def steps(tagger: Tagger, objective: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer, n: int) -> None:
+    """n gradient steps of the optimiser, in place."""
+    for _ in range(n):
+        tagger.zero_grad(set_to_none=True)
+        objective().backward()
+        optimizer.step()
+    tagger.zero_grad(set_to_none=True)
+
+
+@torch.no_grad()
+def restore(tagger: Tagger, theta: dict[str, torch.Tensor]) -> None:
+    """Put the parameters named in theta back."""
+    for name, p in tagger.trained().items():
+        p.copy_(theta[name])
+
+
+def _by_length(sentences: Sequence[Encoded]) -> Iterator[list[int]]:
+    """Indices of the sentences in batches of similar length, no more than about PLAIN_BATCH_SUBWORDS each."""
+    order = sorted(range(len(sentences)), key=lambda i: len(sentences[i].ids))
+    rows: list[int] = []
+    used = 0
+    for i in order:
+        cost = sum(w.stop - w.start + 2 for w in sentences[i].windows)
+        if rows and used + cost > PLAIN_BATCH_SUBWORDS:
+            yield rows
+            rows, used = [], 0
+        rows.append(i)
+        used += cost
+    if rows:
+        yield rows

@@ -1,0 +1,75 @@
+"""Pre-trained multilingual encoders and their tokenizers: from a hub name, a local folder, s3:// or the package."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as hf_logging
+
+from metaner_core import storage
+
+EMBEDDED = Path(__file__).parent / "embedded" / "encoder"
+
+
+def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Encoder (float32, no pooler, eval mode) and fast tokenizer of `source`.
+
+    source: `embedded`, a local folder, `s3://...`, or a hub name. Weights are read from safetensors only and no code
+    of the model's is run. Raises ValueError when there is no fast tokenizer or the encoder's layers are not found.
+    """
+    if source == "embedded":
+        return _load(str(EMBEDDED), source)
+    if storage.is_remote(source):
+        with storage.local_copy(source) as folder:
+            return _load(str(folder), source)
+    return _load(source, source)
+
+
+def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    before = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()  # a masked-LM head in the file is expected and left out
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        encoder = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
+    except OSError as error:
+        raise ValueError(f"encoder {source!r} cannot be loaded: {error}") from error
+    finally:
+        hf_logging.set_verbosity(before)
+    if not tokenizer.is_fast:
+        raise ValueError(f"encoder {source!r} has no fast tokenizer, which word positions need; convert it to one")
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # tagging reads token vectors, retrieval the [CLS] vector itself
+    layers(encoder)
+    return encoder.eval(), tokenizer
+
+
+def layers(encoder: nn.Module) -> nn.ModuleList:
+    """The encoder's transformer layers, bottom first. Raises ValueError for a shape that is not known."""
+    found = getattr(getattr(encoder, "encoder", None), "layer", None)
+    if not isinstance(found, nn.ModuleList):
+        raise ValueError(f"{type(encoder).__name__} has no encoder.layer: use an encoder of the BERT or RoBERTa family")
+    return found
+
+
+def freeze(encoder: nn.Module, frozen_layers: int) -> None:
+    """Stop gradients into the embeddings and the bottom layers (Sec. 4.2). Raises ValueError when too many."""
+    stack = layers(encoder)
+    if frozen_layers > len(stack):
+        raise ValueError(f"frozen_layers is {frozen_layers}, but the encoder has {len(stack)} layers")
+    embeddings = encoder.get_submodule("embeddings")
+    for module in (embeddings, *stack[:frozen_layers]):
+        module.requires_grad_(False)
+
+
+def longest_input(encoder: PreTrainedModel) -> int:
+    """Positions that one input may have, special tokens included (RoBERTa keeps the first two for itself)."""
+    config = encoder.config
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    return config.max_position_embeddings - offset
+
+
+def set_dropout(encoder: nn.Module, p: float) -> None:
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = p

@@ -1,0 +1,139 @@
+"""Meta-training (Alg. 1, Eq. 7-12): first-order MAML over pseudo tasks, the plain way, one task at a time.
+
+The loop runs in one process or in several that share torch.distributed; nothing here knows which. With inner_steps
+= 0 the meta-gradient is the plain gradient of a batch of sentences: fine-tuning, the base model.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from metaner_core import optim, workers
+from metaner_core.adapt import Engine, restore, steps
+from metaner_core.checkpoint import TrainingState
+from metaner_core.encoding import Encoded, collate
+from metaner_core.scoring import Counts, Scores, count, scores
+from metaner_core.tagger import loss
+from metaner_core.tasks import Task, Tasks, dropout_seed, masked
+
+Gradient = dict[str, torch.Tensor]
+
+
+class Checkpoints(Protocol):
+    """Where training state is kept and progress is told. Every worker calls it, in step with the others."""
+
+    def load(self) -> Path | None:
+        """Folder of the newest checkpoint, if there is one."""
+
+    def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
+        """Tell metrics and keep what `write` puts into the folder it is given (called on rank 0 only)."""
+
+
+@dataclass
+class MetaTrainer:
+    """Meta-trains `engine.tagger` in place. support: [N, K] neighbours of each source sentence, dev_support likewise
+    of each dev sentence (needed only to select on adapted F1)."""
+
+    engine: Engine
+    support: np.ndarray
+    dev: Sequence[Encoded]
+    dev_support: np.ndarray | None = None
+    on_update: Callable[[int, float], None] = lambda update, seconds: None
+    _tasks: Tasks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tasks = Tasks(self.support, self.engine.settings)
+
+    def run(self, checkpoints: Checkpoints) -> TrainingState:
+        """Train to the last meta-update, going on from the newest checkpoint; leaves the best θ in the tagger."""
+        settings, tagger = self.engine.settings, self.engine.tagger
+        optimizer = optim.fresh(settings.optimizer, tagger.trained(), settings.beta)
+        state = TrainingState.start(tagger, optimizer)
+        if (folder := checkpoints.load()) is not None:
+            state.load(folder)
+        started = time.monotonic()
+        for update in range(state.update, settings.meta_updates):
+            state.add_loss(self.meta_update(update, optimizer))
+            state.update = update + 1
+            self.on_update(state.update, time.monotonic() - started)
+            if state.update % settings.dev_every == 0 or state.update == settings.meta_updates:
+                state.close_interval(self.dev_scores().overall.f1)
+                checkpoints.save(state.history[-1], state.save)
+        restore(tagger, state.best)
+        return state
+
+    def meta_update(self, update: int, optimizer: torch.optim.Optimizer) -> float:
+        """One step on θ with the sum of the tasks' gradients (Eq. 10, 12). Returns the mean query loss."""
+        settings, trained = self.engine.settings, self.engine.tagger.trained()
+        factor = optim.schedule(update, updates=settings.meta_updates, warmup=settings.warmup)
+        alpha = settings.alpha * (factor if settings.alpha_follows_schedule else 1.0)
+        # Added up in float64, so that the order of the tasks, and so the number of workers, leaves no trace.
+        total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in trained.items()}
+        query_loss = torch.zeros((), dtype=torch.float64, device=self.engine.device)
+        for task in workers.share(self._tasks.of_update(update)):
+            gradient, value = self.task_gradient(task, alpha)
+            query_loss += value
+            for name, g in gradient.items():
+                total[name] += g
+        workers.add_up([*total.values(), query_loss])
+        for name, p in trained.items():
+            p.grad = total[name].to(p.dtype)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.beta * factor
+        optimizer.step()
+        self.engine.tagger.zero_grad(set_to_none=True)
+        return query_loss.item() / settings.tasks_per_update
+
+    def task_gradient(self, task: Task, alpha: float) -> tuple[Gradient, float]:
+        """g_i = ∇ L_test(θ'_i) with θ'_i = U^n(θ; α) on the support set (Eq. 7, 8, 12); θ is left as it was."""
+        engine, settings = self.engine, self.engine.settings
+        trained = engine.tagger.trained()
+        theta = {name: p.detach().clone() for name, p in trained.items()}
+        torch.manual_seed(dropout_seed(task, settings))
+        engine.tagger.train()
+        inner = optim.fresh(settings.optimizer, trained, alpha)
+        steps(engine.tagger, self._objective(task.support, task, masking="support"), inner, settings.inner_steps)
+        value = self._objective((task.query,), task, masking="query")()
+        value.backward()
+        gradient = {name: p.grad for name, p in trained.items() if p.grad is not None}
+        engine.tagger.zero_grad(set_to_none=True)
+        restore(engine.tagger, theta)
+        return gradient, value.item()
+
+    def _objective(self, examples: Sequence[int], task: Task, *, masking: str) -> Callable[[], torch.Tensor]:
+        engine, settings = self.engine, self.engine.settings
+        mask_id: int = engine.tokenizer.mask_token_id  # type: ignore[assignment]
+        sentences = [engine.source[i] for i in examples]
+        ids = None
+        if masking in settings.masked_sets:
+            ids = [masked(s, i, task.epoch, mask_id, settings) for s, i in zip(sentences, examples, strict=True)]
+        batch = collate(sentences, engine.tokenizer, label_set=engine.label_set, ids=ids, device=engine.device)
+        weight = settings.max_loss_weight
+        return lambda: loss(engine.tagger(batch), batch, reduction=settings.batch_loss, max_loss_weight=weight)
+
+    def dev_scores(self) -> Scores:
+        """Phrase-level scores on the dev sentences, shared out over the workers."""
+        rows = list(workers.share(range(len(self.dev))))
+        sentences = [self.dev[i] for i in rows]
+        if self.engine.settings.select_on == "adapted":
+            assert self.dev_support is not None
+            predictions = self.engine.adapted(sentences, self.dev_support[rows])
+        else:
+            predictions = self.engine.plain(sentences)
+        return scores(_sum_over_workers(count([s.labels or () for s in sentences], [p.labels for p in predictions])))
+
+
+def _sum_over_workers(counts: Counts) -> Counts:
+    types = sorted({"PER", "LOC", "ORG", "MISC"})
+    kinds = (counts.correct, counts.predicted, counts.gold)
+    table = torch.tensor([[kind.get(t, 0) for t in types] for kind in kinds])
+    if torch.cuda.is_available():
+        table = table.cuda()
+    workers.add_up([table])
+    correct, predicted, gold = (dict(zip(types, row, strict=True)) for row in table.tolist())
+    return Counts(correct=correct, predicted=predicted, gold=gold)

@@ -1,0 +1,81 @@
+"""From labelled sentences to a trainer: encode, embed, retrieve, build the tasks (Eq. 4-6)."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from metaner_core.adapt import Engine
+from metaner_core.corpora import Sentence
+from metaner_core.encoder import load_encoder, longest_input
+from metaner_core.encoding import Encoded, Encoding, LabelSet
+from metaner_core.labels import relabel
+from metaner_core.meta_train import MetaTrainer
+from metaner_core.retrieval import SupportIndex, sentence_vectors
+from metaner_core.settings import Settings
+from metaner_core.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that meta-training starts from. encoder: the frozen one. vectors: [N, d] of the source sentences."""
+
+    encoder: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: list[Sentence]
+    vectors: np.ndarray
+    trainer: MetaTrainer
+
+
+def usable(sentences: Sequence[Sentence], settings: Settings) -> list[Sentence]:
+    """Sentences without document marks and empty ones, with the settings' entity types only."""
+    return [Sentence(s.words, tuple(relabel(s.labels, settings.types))) for s in sentences if s.words and not s.docstart]
+
+
+def prepare(
+    settings: Settings,
+    train: Sequence[Sentence],
+    dev: Sequence[Sentence],
+    *,
+    encoder: str,
+    device: torch.device | str = "cpu",
+    on_update: Callable[[int, float], None] = lambda update, seconds: None,
+) -> Prepared:
+    """Load the encoder, find every source sentence's neighbours, set up the trainer.
+
+    Raises ValueError for an encoder that does not fit the settings or fewer source sentences than K needs.
+    """
+    frozen, tokenizer = load_encoder(encoder)
+    frozen.to(device).requires_grad_(False)  # type: ignore[arg-type]
+    label_set = LabelSet.of(settings)
+    encode = Encoding(tokenizer, settings, longest=longest_input(frozen))
+    source, dev = usable(train, settings), usable(dev, settings)
+    encoded, dev_encoded = ([encode(s.words, s.labels) for s in part] for part in (source, dev))
+    vectors = sentence_vectors(encoded, frozen, tokenizer, device=device)
+    support, dev_support = _neighbours(settings, frozen, tokenizer, vectors, dev_encoded, device)
+    tagger = Tagger(copy.deepcopy(frozen).requires_grad_(True), len(label_set.names), settings).to(device)
+    engine = Engine(tagger, tokenizer, label_set, settings, encoded, device)
+    trainer = MetaTrainer(engine, support, dev_encoded, dev_support, on_update)
+    return Prepared(frozen, tokenizer, source, vectors, trainer)
+
+
+def _neighbours(
+    settings: Settings,
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    vectors: np.ndarray,
+    dev: Sequence[Encoded],
+    device: torch.device | str,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Neighbours of each source sentence and, if dev is adapted too, of each dev sentence."""
+    index = SupportIndex(vectors, similarity=settings.similarity)
+    skip = settings.neighbour_rule == "skip_first"
+    itself = None if skip else range(len(vectors))
+    support, _ = index.search(vectors, settings.neighbours, without=itself, skip_first=skip)
+    if settings.select_on == "unadapted":
+        return support, None
+    found = sentence_vectors(dev, encoder, tokenizer, device=device)
+    return support, index.search(found, settings.neighbours, skip_first=skip)[0]

@@ -1,0 +1,171 @@
+"""Hyper-parameters: one frozen dataclass, checked as a whole, and named presets of it.
+
+The default is the paper's text (Sec. 4.2). `official-code` follows the authors' published code instead; the names
+of the fields that differ say in what.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metaner_core.labels import TYPES
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "neighbour_rule": ("without_self", "skip_first"),
+    "similarity": ("cosine", "dot_over_source_norm"),
+    "loss_tokens": ("first", "all"),
+    "batch_loss": ("sum_of_sentences", "mean_of_tokens"),
+    "masked_sets": ("support+query", "query"),
+    "optimizer": ("adam", "bertadam"),
+    "select_on": ("unadapted", "adapted"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that decides what a training run computes. Raises ValueError listing every bad field at once."""
+
+    preset: str = "paper"
+    seed: int = 0
+    types: tuple[str, ...] = TYPES  # entity types; a type of the corpus that is left out becomes O
+
+    window: int = 128  # subwords in one encoder input, [CLS] and [SEP] not counted
+    window_context: int = 64  # subwords that a following window repeats
+
+    neighbours: int = 2  # K, size of the support set
+    neighbour_rule: str = "without_self"  # skip_first: the K after the first, whatever the first is
+    similarity: str = "cosine"  # Eq. 6
+
+    frozen_layers: int = 3  # bottom encoder layers that are never trained; the embeddings never are
+    dropout: float = 0.1
+    loss_tokens: str = "first"  # all: further subwords, [CLS] and [SEP] have labels of their own
+    batch_loss: str = "sum_of_sentences"  # mean_of_tokens: mean over all tokens of a batch, λ times the mean of maxima
+    max_loss_weight: float = 2.0  # λ of Eq. 13, in meta-training only
+
+    mask_ratio: float = 0.2  # chance that a subword inside an entity becomes [MASK], in meta-training only
+    masked_sets: str = "support+query"
+
+    optimizer: str = "adam"  # of the inner steps, the meta-update and the adaptation
+    inner_steps: int = 2  # n of Eq. 7; 0 is plain fine-tuning (the base model)
+    alpha: float = 3e-5  # inner learning rate
+    alpha_follows_schedule: bool = False
+    beta: float = 3e-5  # meta learning rate, scheduled: linear warm-up, then linear decay
+    warmup: float = 0.1  # share of the meta-updates
+    tasks_per_update: int = 32
+    meta_updates: int = 3000
+
+    adapt_steps: int = 1
+    gamma: float = 1e-5  # adaptation learning rate
+    adapt_dropout: bool = False
+
+    dev_every: int = 100  # meta-updates between two looks at English dev
+    select_on: str = "unadapted"  # which dev F1 decides what the best model is
+    score_overlaps: bool = False  # score words in window overlaps twice, in one sequence without sentence ends
+
+    def __post_init__(self) -> None:
+        problems = [*self._bad_choices(), *self._bad_numbers()]
+        if problems:
+            raise ValueError("settings:\n  " + "\n  ".join(problems))
+
+    def _bad_choices(self) -> list[str]:
+        bad = [
+            f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
+            for name, allowed in CHOICES.items()
+            if getattr(self, name) not in allowed
+        ]
+        if not self.types or set(self.types) - set(TYPES) or len(set(self.types)) < len(self.types):
+            bad.append(f"types is {self.types!r}; it must hold one or more of {', '.join(TYPES)}, each once")
+        return bad
+
+    def _bad_numbers(self) -> list[str]:
+        at_least = {"window": 2, "window_context": 0, "neighbours": 1, "frozen_layers": 0, "inner_steps": 0}
+        at_least |= {"tasks_per_update": 1, "meta_updates": 1, "adapt_steps": 1, "dev_every": 1, "seed": 0}
+        bad = [
+            f"{name} is {getattr(self, name)}; least is {low}"
+            for name, low in at_least.items()
+            if getattr(self, name) < low
+        ]
+        for name in ("alpha", "beta", "gamma", "max_loss_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                bad.append(f"{name} is {getattr(self, name)}; it must be a number from 0 up")
+        for name in ("dropout", "mask_ratio", "warmup"):
+            if not 0 <= getattr(self, name) <= 1:
+                bad.append(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if self.window_context >= self.window:
+            bad.append(f"window_context is {self.window_context}; it must be smaller than window ({self.window})")
+        return bad
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change when any field does."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "Settings":
+        return Settings(**{**values, "types": tuple(values["types"])})
+
+
+OFFICIAL_CODE: dict[str, Any] = {
+    "frozen_layers": 4,
+    "loss_tokens": "all",
+    "optimizer": "bertadam",
+    "alpha_follows_schedule": True,
+    "batch_loss": "mean_of_tokens",
+    "masked_sets": "query",
+    "neighbour_rule": "skip_first",
+    "similarity": "dot_over_source_norm",
+    "adapt_dropout": True,
+    "score_overlaps": True,
+}
+# A small encoder has fewer layers and was pre-trained for minutes: it needs larger steps and less of it frozen.
+# Chosen on English dev only; K, masking, λ, warm-up and the rest stay the paper's.
+EMBEDDED: dict[str, Any] = {"frozen_layers": 1, "alpha": 2e-4, "beta": 5e-4, "gamma": 1e-4, "meta_updates": 1000}
+BASE: dict[str, Any] = {"inner_steps": 0, "max_loss_weight": 0.0, "mask_ratio": 0.0}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "official-code": OFFICIAL_CODE,
+    "without-max-loss": {"max_loss_weight": 0.0},
+    "without-masking": {"mask_ratio": 0.0},
+    "without-both": {"max_loss_weight": 0.0, "mask_ratio": 0.0},
+    "base": BASE,
+    "embedded": EMBEDDED,
+    "embedded-base": {**EMBEDDED, **BASE},
+    "demo": {**EMBEDDED, "meta_updates": 120, "dev_every": 40},
+}
+
+
+def preset(name: str, **overrides: Any) -> Settings:
+    """The settings of a preset, with single fields replaced. Raises ValueError for an unknown preset or field."""
+    if name not in PRESETS:
+        raise ValueError(f"preset {name!r} is unknown; there are {', '.join(PRESETS)}")
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    unknown = sorted(set(overrides) - fields)
+    if unknown:
+        raise ValueError(f"settings have no field {', '.join(unknown)}; there are {', '.join(sorted(fields))}")
+    return Settings(**{"preset": name, **PRESETS[name], **overrides})
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """`["alpha=1e-4", "types=PER,LOC"]` to typed values. Raises ValueError for a malformed pair."""
+    kinds = {field.name: field.type for field in dataclasses.fields(Settings)}
+    return dict(_parse(pair, kinds) for pair in pairs)
+
+
+def _parse(pair: str, kinds: Mapping[str, Any]) -> tuple[str, Any]:
+    name, equals, text = pair.partition("=")
+    if not equals or name not in kinds:
+        raise ValueError(
+            f"--set {pair!r}: expected FIELD=VALUE with a field of the settings: {', '.join(sorted(kinds))}"
+        )
+    try:
+        if kinds[name] is bool:
+            return name, {"true": True, "false": False}[text.lower()]
+        return name, tuple(text.split(",")) if name == "types" else kinds[name](text)
+    except (KeyError, ValueError):
+        raise ValueError(f"--set {pair!r}: {text!r} is no {getattr(kinds[name], '__name__', kinds[name])}") from None

@@ -1,0 +1,122 @@
+"""Files and folders behind one kind of name: a local path or `s3://bucket/key`.
+
+Credentials for S3 come from the usual AWS chain (environment, profile, role); they are never printed or written.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow.fs as pafs
+
+
+def is_remote(uri: str) -> bool:
+    return uri.startswith("s3://")
+
+
+def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """The file system of a uri and the path in it. Raises ValueError for a scheme other than s3://."""
+    if is_remote(uri):
+        return s3(), uri.removeprefix("s3://").rstrip("/")
+    if "://" in uri:
+        raise ValueError(f"{uri}: only local paths and s3:// are supported")
+    return pafs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+
+
+def s3() -> pafs.FileSystem:
+    """S3 with the credentials, region and endpoint that boto3 finds (so profiles, SSO and roles work)."""
+    import boto3
+
+    session = boto3.Session()
+    credentials = session.get_credentials()
+    frozen = credentials.get_frozen_credentials() if credentials else None
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    options: dict[str, str] = {"region": session.region_name or "us-east-1"}
+    if endpoint:
+        scheme, _, host = endpoint.rpartition("://")
+        options |= {"endpoint_override": host, "scheme": scheme or "https"}
+    if frozen:
+        options |= {"access_key": frozen.access_key, "secret_key": frozen.secret_key}
+        if frozen.token:
+            options["session_token"] = frozen.token
+    return pafs.S3FileSystem(**options)
+
+
+def join(uri: str, *parts: str) -> str:
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def read_bytes(uri: str) -> bytes:
+    """A whole file. Raises FileNotFoundError naming the uri."""
+    fs, path = filesystem(uri)
+    try:
+        with fs.open_input_stream(path) as stream:
+            return stream.read()
+    except (FileNotFoundError, IsADirectoryError):
+        raise FileNotFoundError(f"{uri}: there is no such file") from None
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    fs, path = filesystem(uri)
+    if not is_remote(uri):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with fs.open_output_stream(path) as stream:
+        stream.write(content)
+
+
+def list_files(uri: str) -> list[str]:
+    """Uris of all files below a folder, sorted; empty if there is no such folder."""
+    fs, path = filesystem(uri)
+    infos = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+    prefix = "s3://" if is_remote(uri) else ""
+    return sorted(prefix + info.path for info in infos if info.type == pafs.FileType.File)
+
+
+def exists(uri: str) -> bool:
+    fs, path = filesystem(uri)
+    return fs.get_file_info(path).type != pafs.FileType.NotFound
+
+
+def require_unused(uri: str, what: str) -> None:
+    """Raises FileExistsError when anything lies at uri: nothing is ever overwritten."""
+    if list_files(uri) or (exists(uri) and not _is_folder(uri)):
+        raise FileExistsError(
+            f"{uri} already holds files; a {what} is never overwritten: name another path or delete it"
+        )
+
+
+def _is_folder(uri: str) -> bool:
+    fs, path = filesystem(uri)
+    return fs.get_file_info(path).type == pafs.FileType.Directory
+
+
+@contextmanager
+def local_copy(uri: str) -> Iterator[Path]:
+    """A folder as a local path: itself if it is local, else a temporary download. Raises FileNotFoundError."""
+    if not is_remote(uri):
+        if not Path(uri).is_dir():
+            raise FileNotFoundError(f"{uri}: there is no such folder")
+        yield Path(uri)
+        return
+    fs, path = filesystem(uri)
+    if not list_files(uri):
+        raise FileNotFoundError(f"{uri}: there is nothing below this prefix")
+    with tempfile.TemporaryDirectory(prefix="metaner-") as folder:
+        pafs.copy_files(path, folder, source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
+        yield Path(folder)
+
+
+def publish(folder: Path, uri: str, *, last: str) -> None:
+    """Copy a local folder's files to uri, the file named `last` after all others, as the mark that it is whole."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / last)
+    for file in [*files, folder / last]:
+        target = join(uri, file.relative_to(folder).as_posix())
+        if is_remote(uri):
+            fs, path = filesystem(target)
+            pafs.copy_files(str(file), path, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+        else:
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
