@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
+import torch
 
 # glibc gives freed tensors back to the system and faults every page in again; on virtual machines that costs a factor
 # of 3 to 8. These keep the memory.
@@ -26,12 +27,17 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--gpu", action="store_true", help="one GPU for each worker or actor")
 
 
+def environment() -> dict[str, str]:
+    """Environment variables that workers and actors need."""
+    return MALLOC | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+
+
 def connect(address: str | None = None, *, cpus: int | None = None) -> None:
     """Join a running Ray, or start one on this machine (logical CPUs: the cores and two to spare for Ray Data)."""
     if ray.is_initialized():
         return
-    environment = MALLOC | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    options: dict[str, Any] = {"runtime_env": {"env_vars": environment}, "logging_level": "ERROR"}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": environment()}, "logging_level": logging.ERROR}
+    options["log_to_driver"] = False  # what workers have to say, they post on a board (jobs/progress.py)
     if address or os.environ.get("RAY_ADDRESS"):
         options["address"] = address or "auto"
     else:
@@ -40,9 +46,16 @@ def connect(address: str | None = None, *, cpus: int | None = None) -> None:
     quiet()
 
 
+def device(gpu: bool) -> torch.device:
+    """Where a worker or actor computes. Raises ValueError when it was promised a GPU and there is none."""
+    if gpu and not torch.cuda.is_available():
+        raise ValueError("--gpu was asked for, but torch sees no CUDA device on this machine")
+    return torch.device("cuda" if gpu else "cpu")
+
+
 def quiet() -> None:
     """Leave the log to the job's own lines."""
-    for name in ("ray.data", "ray.train", "ray.tune"):
+    for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
 

@@ -12,7 +12,6 @@ trains the base model (plain fine-tuning) on the same budget.
 """
 
 import argparse
-import dataclasses
 import hashlib
 import json
 import tempfile
@@ -24,10 +23,12 @@ from typing import Any
 import ray
 import torch
 from ray import train
+from ray.actor import ActorHandle
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from jobs.common import add_ray_options, connect, run, say
+from jobs.progress import told
 from metaner_core import bundle, corpora, storage, workers
 from metaner_core.corpora import Sentence
 from metaner_core.prepare import prepare, usable
@@ -66,10 +67,16 @@ def meta_train(job: Job) -> dict[str, Any]:
     """
     storage.require_unused(job.output, "bundle")
     check_data(job)
+    with told() as board:
+        _trainer(job, board).fit()
+    return json.loads(storage.read_bytes(storage.join(job.output, bundle.MANIFEST)))
+
+
+def _trainer(job: Job, board: ActorHandle) -> TorchTrainer:
     fs, path = storage.filesystem(job.storage)
-    trainer = TorchTrainer(
+    return TorchTrainer(
         worker,
-        train_loop_config={"job": ray.put(job)},
+        train_loop_config={"job": ray.put(job), "board": board},
         torch_config=TorchConfig(backend="nccl" if job.gpu else "gloo"),
         scaling_config=ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=_resources(job)),
         run_config=RunConfig(
@@ -80,8 +87,6 @@ def meta_train(job: Job) -> dict[str, Any]:
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
-    trainer.fit()
-    return json.loads(storage.read_bytes(storage.join(job.output, bundle.MANIFEST)))
 
 
 def _resources(job: Job) -> dict[str, float]:
@@ -105,10 +110,11 @@ def worker(config: Mapping[str, Any]) -> None:
     if not job.gpu:
         torch.set_num_threads(job.threads)
     device = get_device() if job.gpu else torch.device("cpu")
+    post = config["board"].post.remote if workers.rank() == 0 else lambda line: None
     prepared = prepare(
-        job.settings, job.train, job.dev, encoder=job.encoder, device=device, on_update=progress(job.settings)
+        job.settings, job.train, job.dev, encoder=job.encoder, device=device, on_update=progress(job.settings, post)
     )
-    state = prepared.trainer.run(RayCheckpoints())
+    state = prepared.trainer.run(RayCheckpoints(post))
     if workers.rank() == 0:
         facts = {
             "source_name": job.source_name,
@@ -117,23 +123,15 @@ def worker(config: Mapping[str, Any]) -> None:
             "history": state.history,
             "workers": job.workers,
         }
-        bundle.write(
-            job.output,
-            settings=job.settings,
-            tagger=prepared.trainer.engine.tagger,
-            encoder=prepared.encoder,
-            tokenizer=prepared.tokenizer,
-            source=prepared.source,
-            vectors=prepared.vectors,
-            facts=facts,
-        )
+        bundle.write(job.output, prepared, facts=facts)
     workers.wait_for_all()
 
 
 class RayCheckpoints:
     """Training state kept by Ray Train under the run's storage path."""
 
-    def __init__(self) -> None:
+    def __init__(self, post: Callable[[str], Any]) -> None:
+        self._post = post
         self._kept: tempfile.TemporaryDirectory[str] | None = None
 
     def load(self) -> Path | None:
@@ -147,24 +145,24 @@ class RayCheckpoints:
         if workers.rank() != 0:
             train.report(dict(metrics))
             return
-        say("update {update}: loss {loss:.3f}, dev F1 {dev_f1:.2f} (best {best_f1:.2f})".format(**metrics))
+        self._post("meta-update {update}: loss {loss:.3f}, dev F1 {dev_f1:.2f} (best {best_f1:.2f})".format(**metrics))
         with tempfile.TemporaryDirectory(prefix="metaner-checkpoint-") as folder:
             write(Path(folder))
             train.report(dict(metrics), checkpoint=Checkpoint.from_directory(folder))
 
 
-def progress(settings: Settings) -> Callable[[int, float], None]:
-    """A function that says, on rank 0 and every few seconds, how far meta-training is."""
-    first, last_said = 0, 0.0
+def progress(settings: Settings, post: Callable[[str], Any]) -> Callable[[int, float], None]:
+    """A function that posts every few seconds how far meta-training is; seconds count from the run's start."""
+    before, told_at = -1, 0.0
 
     def tell(update: int, seconds: float) -> None:
-        nonlocal first, last_said
-        first = first or update - 1
-        if workers.rank() == 0 and seconds - last_said >= EVERY_SECONDS:
-            last_said = seconds
-            each = seconds / max(update - first, 1)
+        nonlocal before, told_at
+        before = update - 1 if before < 0 else before
+        if seconds - told_at >= EVERY_SECONDS:
+            told_at = seconds
+            each = seconds / (update - before)
             left = each * (settings.meta_updates - update) / 60
-            say(f"meta-update {update}/{settings.meta_updates}, {each:.2f} s each, {left:.0f} min left")
+            post(f"meta-update {update}/{settings.meta_updates}, {each:.2f} s each, {left:.0f} min left")
 
     return tell
 
@@ -200,13 +198,15 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
         train=parts[0],
         dev=parts[1],
         source_name=options.train or options.corpus,
-        **{k: getattr(options, k) for k in ("encoder", "output", "storage", "workers", "gpu", "threads", "max_failures")},
+        encoder=options.encoder,
+        output=storage.absolute(options.output),
+        storage=storage.absolute(options.storage),
+        workers=options.workers,
+        gpu=options.gpu,
+        threads=options.threads,
+        max_failures=options.max_failures,
     )
-    return dataclasses.replace(job, output=_absolute(job.output), storage=_absolute(job.storage)), options.address
-
-
-def _absolute(uri: str) -> str:
-    return uri if storage.is_remote(uri) else str(Path(uri).absolute())
+    return job, options.address
 
 
 def main() -> None:

@@ -29,16 +29,19 @@ class Engine:
     source: Sequence[Encoded]
     device: torch.device | str = "cpu"
 
-    def plain(self, sentences: Sequence[Encoded]) -> list[Prediction]:
-        """Predictions of θ* itself, in batches of similar length, in the order given."""
-        self.tagger.eval()
-        found: list[Prediction | None] = [None] * len(sentences)
-        for rows in _by_length(sentences):
-            for row, prediction in zip(rows, self._predict([sentences[i] for i in rows]), strict=True):
-                found[row] = prediction
-        return [p for p in found if p is not None]
+    def plain(self, sentences: Sequence[Encoded], *, overlaps: bool = False) -> list[Prediction]:
+        """Predictions of θ* itself, computed in batches of similar length, returned in the order given.
 
-    def adapted(self, sentences: Sequence[Encoded], support: np.ndarray) -> list[Prediction]:
+        overlaps: predict words in the repeated part of a window a second time, as the authors' scoring does.
+        """
+        self.tagger.eval()
+        found = [Prediction()] * len(sentences)
+        for rows in _by_length(sentences):
+            for row, prediction in zip(rows, self._predict([sentences[i] for i in rows], overlaps), strict=True):
+                found[row] = prediction
+        return found
+
+    def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
         """Predictions of each sentence's own adapted model. support: [n, K] ids of its neighbours in the source."""
         theta = {name: p.detach().clone() for name, p in self.tagger.trained().items()}
         found = []
@@ -46,7 +49,7 @@ class Engine:
             if sentence.ids:
                 self._adapt([self.source[i] for i in ids])
             self.tagger.eval()
-            found.extend(self._predict([sentence]))
+            found.extend(self._predict([sentence], overlaps))
             restore(self.tagger, theta)
         return found
 
@@ -62,11 +65,11 @@ class Engine:
         )
 
     @torch.no_grad()
-    def _predict(self, sentences: Sequence[Encoded]) -> list[Prediction]:
-        batch = collate(sentences, self.tokenizer, device=self.device)
+    def _predict(self, sentences: Sequence[Encoded], overlaps: bool) -> list[Prediction]:
+        batch = collate(sentences, self.tokenizer, overlaps=overlaps, device=self.device)
         if not len(batch.row):
-            return [Prediction((), ()) for _ in sentences]
-        return decode(self.tagger(batch), batch, sentences, self.label_set)
+            return [Prediction()] * len(sentences)
+        return decode(self.tagger(batch), batch, self.label_set)
 
 
 def steps(tagger: Tagger, objective: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer, n: int) -> None:

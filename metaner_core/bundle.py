@@ -1,10 +1,10 @@
 """The bundle: one folder (or s3:// prefix) with all that a tagging actor needs, and a manifest that vouches for it.
 
-    encoder/            the frozen pre-trained encoder and its tokenizer, for retrieval and as the base of the tagger
-    tagger.safetensors  θ*: the trained parameters (the frozen ones are the encoder's)
-    support.jsonl       the source sentences, {"words": [...], "labels": [...]} a line; a neighbour's id is its line
-    index.safetensors   their sentence vectors [N, d], float32
-    manifest.json       settings, fingerprints, versions, scores, and size and SHA-256 of every file
+encoder/            the frozen pre-trained encoder and its tokenizer, for retrieval and as the base of the tagger
+tagger.safetensors  θ*: the trained parameters (the frozen ones are the encoder's)
+support.jsonl       the source sentences, {"words": [...], "labels": [...]} a line; a neighbour's id is its line
+index.safetensors   their sentence vectors [N, d], float32
+manifest.json       settings, fingerprints, versions, scores, and size and SHA-256 of every file
 """
 
 import copy
@@ -31,6 +31,7 @@ from metaner_core.adapt import Engine
 from metaner_core.corpora import Sentence
 from metaner_core.encoder import load_encoder, longest_input
 from metaner_core.encoding import Encoded, Encoding, LabelSet
+from metaner_core.prepare import Prepared
 from metaner_core.retrieval import SupportIndex, sentence_vectors
 from metaner_core.settings import Settings
 from metaner_core.tagger import Tagger
@@ -72,40 +73,29 @@ class Bundle:
         return self.index.search(vectors, self.settings.neighbours, skip_first=skip)
 
 
-def write(
-    uri: str,
-    *,
-    settings: Settings,
-    tagger: Tagger,
-    encoder: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    source: Sequence[Sentence],
-    vectors: np.ndarray,
-    facts: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Write a bundle; the manifest goes last. facts: what else the manifest should say (scores, seeds, command).
+def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a bundle of a trained tagger; the manifest goes last. facts: what else it should say (scores, command).
 
     Raises FileExistsError when something lies at uri already. Returns the manifest.
     """
     storage.require_unused(uri, "bundle")
+    engine = prepared.trainer.engine
     with tempfile.TemporaryDirectory(prefix="metaner-bundle-") as name:
         folder = Path(name)
-        encoder.save_pretrained(folder / "encoder")
-        tokenizer.save_pretrained(folder / "encoder")
-        theta = {n: p.detach().cpu().contiguous() for n, p in tagger.trained().items()}
+        prepared.encoder.save_pretrained(folder / "encoder")
+        prepared.tokenizer.save_pretrained(folder / "encoder")
+        theta = {n: p.detach().cpu().contiguous() for n, p in engine.tagger.trained().items()}
         save_file(theta, folder / "tagger.safetensors")
-        rows = [json.dumps({"words": s.words, "labels": s.labels}, ensure_ascii=False) + "\n" for s in source]
+        rows = [json.dumps({"words": s.words, "labels": s.labels}, ensure_ascii=False) + "\n" for s in prepared.source]
         (folder / "support.jsonl").write_text("".join(rows), encoding="utf-8")
-        save_arrays({"vectors": np.ascontiguousarray(vectors)}, folder / "index.safetensors")
-        manifest = _manifest(folder, settings, source, facts)
+        save_arrays({"vectors": np.ascontiguousarray(prepared.vectors)}, folder / "index.safetensors")
+        manifest = _manifest(folder, engine.settings, prepared.source, facts)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
         storage.publish(folder, uri, last=MANIFEST)
     return manifest
 
 
-def _manifest(
-    folder: Path, settings: Settings, source: Sequence[Sentence], facts: Mapping[str, Any]
-) -> dict[str, Any]:
+def _manifest(folder: Path, settings: Settings, source: Sequence[Sentence], facts: Mapping[str, Any]) -> dict[str, Any]:
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
         for path in sorted(folder.rglob("*"))
@@ -145,7 +135,7 @@ def load(uri: str, *, device: torch.device | str = "cpu") -> Bundle:
         encoder, tokenizer = load_encoder(str(folder / "encoder"))
         tagger = Tagger(copy.deepcopy(encoder), len(LabelSet.of(settings).names), settings)
         _load_theta(tagger, load_file(folder / "tagger.safetensors"))
-        rows = [json.loads(row) for row in (folder / "support.jsonl").read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(row) for row in (folder / "support.jsonl").read_text(encoding="utf-8").split("\n") if row]
         vectors = load_arrays(folder / "index.safetensors")["vectors"]
     source = tuple(Sentence(tuple(row["words"]), tuple(row["labels"])) for row in rows)
     encoder.requires_grad_(False)

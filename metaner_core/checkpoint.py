@@ -2,14 +2,36 @@
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from metaner_core.tagger import Tagger
+
+
+class Checkpoints(Protocol):
+    """Where training state is kept and progress is told. Every worker calls it, in step with the others."""
+
+    def load(self) -> Path | None:
+        """Folder of the newest checkpoint, if there is one."""
+
+    def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
+        """Tell metrics and keep what `write` puts into the folder it is given (called on rank 0 only)."""
+
+
+class NoCheckpoints:
+    """Training that starts at the beginning and keeps nothing."""
+
+    def load(self) -> None:
+        return None
+
+    def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
+        return None
+
 
 TENSORS, FACTS = "state.safetensors", "state.json"
 
@@ -51,7 +73,12 @@ class TrainingState:
             for key, value in self.optimizer.state[p].items():
                 tensors[f"optimizer.{key}.{name}"] = value
         save_file({name: t.contiguous() for name, t in tensors.items()}, folder / TENSORS)
-        facts = {"update": self.update, "best_f1": self.best_f1, "best_update": self.best_update, "history": self.history}
+        facts = {
+            "update": self.update,
+            "best_f1": self.best_f1,
+            "best_update": self.best_update,
+            "history": self.history,
+        }
         (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
     @torch.no_grad()

@@ -5,33 +5,21 @@ The loop runs in one process or in several that share torch.distributed; nothing
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from metaner_core import optim, workers
 from metaner_core.adapt import Engine, restore, steps
-from metaner_core.checkpoint import TrainingState
+from metaner_core.checkpoint import Checkpoints, TrainingState
 from metaner_core.encoding import Encoded, collate
 from metaner_core.scoring import Counts, Scores, count, scores
 from metaner_core.tagger import loss
 from metaner_core.tasks import Task, Tasks, dropout_seed, masked
 
 Gradient = dict[str, torch.Tensor]
-
-
-class Checkpoints(Protocol):
-    """Where training state is kept and progress is told. Every worker calls it, in step with the others."""
-
-    def load(self) -> Path | None:
-        """Folder of the newest checkpoint, if there is one."""
-
-    def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-        """Tell metrics and keep what `write` puts into the folder it is given (called on rank 0 only)."""
 
 
 @dataclass

@@ -51,7 +51,7 @@ def fresh(kind: str, parameters: Mapping[str, nn.Parameter], lr: float) -> torch
     """An optimiser (`adam` or `bertadam`) without history over named parameters."""
     if kind == "adam":
         return torch.optim.Adam(parameters.values(), lr=lr, fused=True)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for name, p in parameters.items() if decays(name)]},
         {"params": [p for name, p in parameters.items() if not decays(name)], "weight_decay": 0.0},
     ]

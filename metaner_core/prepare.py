@@ -32,7 +32,9 @@ class Prepared:
 
 def usable(sentences: Sequence[Sentence], settings: Settings) -> list[Sentence]:
     """Sentences without document marks and empty ones, with the settings' entity types only."""
-    return [Sentence(s.words, tuple(relabel(s.labels, settings.types))) for s in sentences if s.words and not s.docstart]
+    return [
+        Sentence(s.words, tuple(relabel(s.labels, settings.types))) for s in sentences if s.words and not s.docstart
+    ]
 
 
 def prepare(

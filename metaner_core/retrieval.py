@@ -52,7 +52,7 @@ class SupportIndex:
         """vectors: [N, d] float32. similarity: `cosine`, or `dot_over_source_norm` (same order, other values)."""
         self.similarity = similarity
         self.unit = _unit(vectors)
-        flat = faiss.IndexFlatIP(vectors.shape[1])
+        flat: faiss.Index = faiss.IndexFlatIP(vectors.shape[1])
         if getattr(faiss, "get_num_gpus", lambda: 0)():
             flat = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, flat)
         flat.add(self.unit)
@@ -72,7 +72,7 @@ class SupportIndex:
         extra = int(without is not None or skip_first)
         if len(self) < k + extra:
             raise ValueError(
-                f"{len(self)} source sentences are too few for K = {k}{' besides the sentence itself' if extra else ''}: "
+                f"{len(self)} source sentences are too few for K = {k}{' besides the first' if extra else ''}: "
                 "add source sentences or set neighbours lower"
             )
         queries = _unit(vectors) if self.similarity == "cosine" else np.ascontiguousarray(vectors, np.float32)
@@ -91,7 +91,7 @@ class SupportIndex:
                 keep = np.ones(len(ranked), bool)
                 keep[0] = not skip_first
                 if without is not None:
-                    keep &= ranked != without[row]
+                    keep &= ranked != without[int(row)]
                 ids[row], similarities[row] = ranked[keep][:k], scores[keep][:k]
             open_ = np.array(unsure, dtype=int)
             wanted = min(len(self), wanted * 4)

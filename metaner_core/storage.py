@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow.fs as pafs
 
@@ -23,7 +24,7 @@ def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
         return s3(), uri.removeprefix("s3://").rstrip("/")
     if "://" in uri:
         raise ValueError(f"{uri}: only local paths and s3:// are supported")
-    return pafs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+    return pafs.LocalFileSystem(), absolute(uri)
 
 
 def s3() -> pafs.FileSystem:
@@ -34,7 +35,7 @@ def s3() -> pafs.FileSystem:
     credentials = session.get_credentials()
     frozen = credentials.get_frozen_credentials() if credentials else None
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    options: dict[str, str] = {"region": session.region_name or "us-east-1"}
+    options: dict[str, Any] = {"region": session.region_name or "us-east-1"}
     if endpoint:
         scheme, _, host = endpoint.rpartition("://")
         options |= {"endpoint_override": host, "scheme": scheme or "https"}
@@ -43,6 +44,11 @@ def s3() -> pafs.FileSystem:
         if frozen.token:
             options["session_token"] = frozen.token
     return pafs.S3FileSystem(**options)
+
+
+def absolute(uri: str) -> str:
+    """The same place by a name that holds in any working directory."""
+    return uri if is_remote(uri) else str(Path(uri).expanduser().absolute())
 
 
 def join(uri: str, *parts: str) -> str:
@@ -82,7 +88,7 @@ def exists(uri: str) -> bool:
 
 def require_unused(uri: str, what: str) -> None:
     """Raises FileExistsError when anything lies at uri: nothing is ever overwritten."""
-    if list_files(uri) or (exists(uri) and not _is_folder(uri)):
+    if (exists(uri) and not _is_folder(uri)) or list_files(uri):
         raise FileExistsError(
             f"{uri} already holds files; a {what} is never overwritten: name another path or delete it"
         )

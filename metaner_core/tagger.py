@@ -1,6 +1,5 @@
 """The base model (Sec. 3.1, Eq. 1-2), its losses (Eq. 3 and 13) and its predictions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +8,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from metaner_core.encoder import freeze, set_dropout
-from metaner_core.encoding import Batch, Encoded, LabelSet
+from metaner_core.encoding import Batch, LabelSet
 from metaner_core.settings import Settings
 
 
@@ -55,19 +54,21 @@ def loss(logits: torch.Tensor, batch: Batch, *, reduction: str, max_loss_weight:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One label a word, and the model's probability of each label given."""
+    """Labels of a sentence's words and the model's probability of each label given.
 
-    labels: tuple[str, ...]
-    probabilities: tuple[float, ...]
+    words: the word that each label is for: 0, 1, 2, ... unless window overlaps were asked for.
+    """
+
+    labels: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    words: tuple[int, ...] = ()
 
 
-def decode(logits: torch.Tensor, batch: Batch, sentences: Sequence[Encoded], label_set: LabelSet) -> list[Prediction]:
-    """Predictions from logits [P, C] at each word's fresh first subword; one for each sentence, empty for no words."""
+def decode(logits: torch.Tensor, batch: Batch, label_set: LabelSet) -> list[Prediction]:
+    """Predictions from logits [P, C] at the batch's positions, one for each sentence; an empty one for no words."""
     best, label = logits.float().softmax(-1).max(-1)
-    labels: list[list[str]] = [["O"] * len(s.first) for s in sentences]
-    probabilities: list[list[float]] = [[0.0] * len(s.first) for s in sentences]
+    found: list[list[tuple[str, float, int]]] = [[] for _ in range(batch.sentences)]
     columns = (batch.sentence, batch.word, label, best)
     for sentence, word, label_id, p in zip(*(c.tolist() for c in columns), strict=True):
-        labels[sentence][word] = label_set.bio(label_id)
-        probabilities[sentence][word] = p
-    return [Prediction(tuple(a), tuple(b)) for a, b in zip(labels, probabilities, strict=True)]
+        found[sentence].append((label_set.bio(label_id), p, word))
+    return [Prediction(*zip(*rows, strict=True)) if rows else Prediction() for rows in found]

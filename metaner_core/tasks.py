@@ -3,7 +3,6 @@
 Both depend on the seed, the epoch and the example alone, never on which worker asks or how often.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,5 +59,4 @@ def masked(sentence: Encoded, example: int, epoch: int, mask_id: int, settings: 
 
 def dropout_seed(task: Task, settings: Settings) -> int:
     """Seed of torch's generator for one task in one epoch."""
-    return int(np.random.SeedSequence([settings.seed, DROPOUT, task.epoch, task.query]).generate_state(1, np.uint64)[0] >> 1)
-
+    return int(np.random.default_rng([settings.seed, DROPOUT, task.epoch, task.query]).integers(2**62))

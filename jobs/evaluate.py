@@ -1,0 +1,234 @@
+"""Evaluation as a Ray Data job: phrase-level scores of a bundle, without and with adaptation, side by side.
+
+    laptop    python -m jobs.evaluate --bundle out/bundle
+    one GPU   python -m jobs.evaluate --gpu --bundle out/bundle --corpus conll2002-es conll2002-nl --data DATA
+    cluster   ray job submit --working-dir . -- python -m jobs.evaluate --gpu --actors 8 \\
+                  --bundle s3://bucket/bundle --corpus conll2002-es --data s3://bucket/data --output s3://bucket/es.json
+
+A corpus without MISC is scored without it: MISC in the bundle's predictions reads as O there.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import torch
+from ray.actor import ActorHandle
+from rich.console import Console
+from rich.table import Table
+
+from jobs.common import add_ray_options, connect, device, run, say
+from jobs.progress import told
+from metaner_core import bundle, corpora, storage
+from metaner_core.corpora import Sentence
+from metaner_core.encoding import Encoded
+from metaner_core.labels import relabel
+from metaner_core.scoring import Counts, Scores, count, scores
+from metaner_core.tagger import Prediction
+
+ENGINES = ("unadapted", "adapted")
+DEFAULT = ("embedded-es", "embedded-nl", "embedded-de", "embedded-fr", "embedded-zh")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test:
+    """A named set of labelled sentences and the entity types that are annotated in it."""
+
+    name: str
+    sentences: Sequence[Sentence]
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Phrase counts of one test, for the unadapted and the adapted model."""
+
+    name: str
+    sentences: int
+    counts: Mapping[str, Counts]  # by engine
+    seconds: Mapping[str, float]  # summed over actors
+
+    def scores(self, engine: str) -> Scores:
+        return scores(self.counts[engine])
+
+
+def evaluate(uri: str, tests: Sequence[Test], *, actors: int = 1, gpu: bool = False, threads: int = 1) -> list[Result]:
+    """Score the bundle at uri on every test, on the connected Ray; only counts come back to the driver."""
+    rows = [
+        {"test": t.name, "types": list(t.types), "words": list(s.words), "labels": list(s.labels)}
+        for t in tests
+        for s in t.sentences
+        if s.words and not s.docstart
+    ]
+    with told() as board:
+        found = (
+            ray.data.from_items(rows, override_num_blocks=max(1, min(len(rows) // 16, 200)))
+            .map_batches(
+                Scorer,
+                fn_constructor_args=(uri, gpu, threads, board, len(rows)),
+                batch_size=32,
+                batch_format="pyarrow",
+                concurrency=actors,
+                num_cpus=1,
+                num_gpus=1 if gpu else 0,
+            )
+            .take_all()
+        )
+    return [_result(test, [row for row in found if row["test"] == test.name]) for test in tests]
+
+
+def _result(test: Test, rows: Iterable[Mapping[str, Any]]) -> Result:
+    counts = dict.fromkeys(ENGINES, Counts())
+    seconds = dict.fromkeys(ENGINES, 0.0)
+    sentences = 0
+    for row in rows:
+        counts[row["engine"]] += Counts.from_dict(json.loads(row["counts"]))
+        seconds[row["engine"]] += row["seconds"]
+        sentences += row["sentences"] if row["engine"] == "adapted" else 0
+    return Result(name=test.name, sentences=sentences, counts=counts, seconds=seconds)
+
+
+class Scorer:
+    """An actor that holds the bundle and turns labelled sentences into phrase counts."""
+
+    def __init__(self, uri: str, gpu: bool, threads: int, board: ActorHandle, total: int) -> None:
+        if not gpu:
+            torch.set_num_threads(threads)
+        self.bundle = bundle.load(uri, device=device(gpu))
+        self.board, self.total, self.done, self.told = board, total, 0, time.monotonic()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        rows = batch.to_pylist()
+        found: list[dict[str, Any]] = []
+        for test in dict.fromkeys(row["test"] for row in rows):
+            found.extend(self._score(test, [row for row in rows if row["test"] == test]))
+        self._tell(len(rows))
+        return pa.Table.from_pylist(found)
+
+    def _score(self, test: str, rows: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+        sentences = [self.bundle.encode(row["words"]) for row in rows]
+        for engine in ENGINES:
+            started = time.monotonic()
+            predictions = self._predict(engine, sentences)
+            seconds = time.monotonic() - started
+            counts = self._count(rows, predictions)
+            yield {
+                "test": test,
+                "engine": engine,
+                "sentences": len(rows),
+                "counts": json.dumps(counts.to_dict()),
+                "seconds": seconds,
+            }
+
+    def _predict(self, engine: str, sentences: Sequence[Encoded]) -> list[Prediction]:
+        overlaps = self.bundle.settings.score_overlaps
+        if engine == "unadapted":
+            return self.bundle.engine.plain(sentences, overlaps=overlaps)
+        support: np.ndarray = self.bundle.support(sentences)[0]
+        return self.bundle.engine.adapted(sentences, support, overlaps=overlaps)
+
+    def _count(self, rows: Sequence[Mapping[str, Any]], predictions: Sequence[Prediction]) -> Counts:
+        types = [t for t in self.bundle.settings.types if t in rows[0]["types"]]
+        gold = [relabel([row["labels"][w] for w in p.words], types) for row, p in zip(rows, predictions, strict=True)]
+        predicted = [relabel(p.labels, types) for p in predictions]
+        if self.bundle.settings.score_overlaps:  # the authors' files have no sentence ends (here: within a batch)
+            gold, predicted = [list(chain(*gold))], [list(chain(*predicted))]
+        return count(gold, predicted)
+
+    def _tell(self, rows: int) -> None:
+        self.done += rows
+        self.board.add.remote({"sentences": rows})
+        if time.monotonic() - self.told > 15:
+            self.told = time.monotonic()
+            done = ray.get(self.board.sums.remote())["sentences"]
+            self.board.post.remote(f"evaluated {done}/{self.total} sentences")
+
+
+def table(results: Sequence[Result]) -> Table:
+    """Precision, recall and F1 (percent) of every test, unadapted and adapted, overall and by type."""
+    found = Table(title="Phrase-level scores, unadapted -> adapted")
+    for name in ("test", "sentences", "type", "precision", "recall", "F1", "difference"):
+        found.add_column(name, justify="left" if name in ("test", "type") else "right")
+    for result in results:
+        before, after = (result.scores(engine) for engine in ENGINES)
+        blank = scores(Counts()).overall
+        lines = [("all", before.overall, after.overall)]
+        types = sorted({*before.by_type, *after.by_type})
+        lines += [(t, before.by_type.get(t, blank), after.by_type.get(t, blank)) for t in types]
+        for n, (kind, b, a) in enumerate(lines):
+            cells = (f"{x:.2f} -> {y:.2f}" for x, y in ((b.precision, a.precision), (b.recall, a.recall), (b.f1, a.f1)))
+            head = (result.name, f"{result.sentences:,}") if n == 0 else ("", "")
+            found.add_row(*head, kind, *cells, f"{a.f1 - b.f1:+.2f}", end_section=n == len(lines) - 1)
+    return found
+
+
+def to_json(uri: str, manifest: Mapping[str, Any], results: Sequence[Result]) -> bytes:
+    """The results with their counts, and which bundle they are of."""
+    tests = [
+        {
+            "test": r.name,
+            "sentences": r.sentences,
+            **{
+                e: {"f1": r.scores(e).overall.f1, "counts": r.counts[e].to_dict(), "seconds": r.seconds[e]}
+                for e in ENGINES
+            },
+        }
+        for r in results
+    ]
+    facts = {"bundle": uri, "fingerprint": manifest["fingerprint"], "settings": manifest["settings"], "tests": tests}
+    return json.dumps(facts, indent=1).encode()
+
+
+def _facts(result: Result, engine: str) -> dict[str, Any]:
+    f1, counts = result.scores(engine).overall.f1, result.counts[engine].to_dict()
+    return {"f1": f1, "counts": counts, "seconds": result.seconds[engine]}
+
+
+def read_tests(names: Sequence[str], split: str, data: str | None, limit: int | None) -> list[Test]:
+    """Tests by corpus name. Raises ValueError for an unknown corpus or split."""
+    parts = {name: corpora.load(name, split, data=data)[:limit] for name in names}
+    return [Test(name=name, sentences=part, types=corpora.CORPORA[name].types) for name, part in parts.items()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m jobs.evaluate", description="Score a bundle on labelled corpora.")
+    parser.add_argument("--bundle", required=True, help="folder or s3:// prefix")
+    parser.add_argument("--corpus", nargs="+", default=DEFAULT, help=f"of {', '.join(corpora.CORPORA)}")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
+    parser.add_argument("--file", help="your own column file in place of --corpus")
+    parser.add_argument("--limit", type=int, help="only the first N sentences of each corpus")
+    parser.add_argument("--actors", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
+    parser.add_argument("--output", help="a JSON file of the scores and counts; must not exist")
+    add_ray_options(parser)
+    options = parser.parse_args()
+    if options.output:
+        storage.require_unused(options.output, "result")
+    if options.file:
+        own = corpora.read_sentences(options.file)[: options.limit]
+        tests = [Test(name=options.file, sentences=own, types=corpora.TYPES)]
+    else:
+        tests = read_tests(options.corpus, options.split, options.data, options.limit)
+    uri = storage.absolute(options.bundle)
+    manifest = json.loads(storage.read_bytes(storage.join(uri, bundle.MANIFEST)))
+    connect(options.address, cpus=options.actors + 2)
+    results = evaluate(uri, tests, actors=options.actors, gpu=options.gpu, threads=options.threads)
+    Console(width=120).print(table(results))
+    for engine in ENGINES:
+        seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)
+        say(f"{engine}: {1000 * seconds / max(n, 1):.1f} ms a sentence on one actor")
+    if options.output:
+        storage.write_bytes(options.output, to_json(uri, manifest, results))
+        say(f"scores written to {options.output}")
+
+
+if __name__ == "__main__":
+    run(main)

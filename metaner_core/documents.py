@@ -1,0 +1,108 @@
+"""Raw text to sentences and words with character offsets into the original, which is never altered.
+
+spaCy's rule-based tokenizers and its sentencizer do the work; no model is loaded. Offsets count code points, as
+Python's strings do.
+"""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import spacy
+from spacy.language import Language
+
+UNKNOWN = "xx"  # spaCy's rules for no language in particular
+MAX_WORDS = 256  # a longer sentence is cut into sentences of this many words
+MAX_PIECE = 50_000  # characters that spaCy sees at once; a longer paragraph is cut at white space
+MAX_RUN = 256  # characters without white space: spaCy's time grows with the square of a run of punctuation
+
+# Written without spaces. Every character is a word, as in our Chinese corpora; spaCy's own tokenizers for the others
+# need further packages.
+BY_CHARACTER = frozenset({"zh", "yue", "wuu", "lzh", "ja", "th", "lo", "km", "my"})
+ALIASES = {"no": "nb", "iw": "he"}
+_SPACED_WITHOUT_RULES = frozenset({"ko", "vi"})  # spaCy's rules need further packages; words are divided by spaces
+
+_BLANK_LINE = re.compile(r"(?>\r\n|\r|\n)[^\S\r\n]*(?>\r\n|\r|\n)|\u2029")
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # control, format (marks, zero width), white space
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """text is the original's slice start..end."""
+
+    text: str
+    start: int
+    end: int
+
+
+def segment(text: str, language: str | None = None) -> list[list[Word]]:
+    """The sentences of a text, each a list of at least one and at most MAX_WORDS words.
+
+    A blank line ends a sentence too. White space and invisible characters belong to no word, unless they stand inside
+    one. language: a code such as `de` or `pt-BR`; an unknown one or None gets rules for no language in particular.
+    Raises TypeError when text is no string, UnicodeEncodeError when it holds half of a surrogate pair.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"expected a string, found {type(text).__name__}")
+    nlp = _rules(_code(language))
+    sentences = []
+    with nlp.memory_zone():  # or spaCy keeps every string that it has ever seen
+        for start, end in _pieces(text, MAX_PIECE if nlp.lang == "zh" else MAX_RUN):
+            for sentence in nlp(text[start:end]).sents:
+                tokens = ((start + t.idx, start + t.idx + len(t.text)) for t in sentence)
+                words = [word for a, b in tokens if (word := _word(text, a, b))]
+                sentences += [words[at : at + MAX_WORDS] for at in range(0, len(words), MAX_WORDS)]
+    return sentences
+
+
+def _code(language: str | None) -> str:
+    """The part of a language code that spaCy goes by."""
+    code = re.split(r"[-_]", (language or UNKNOWN).strip().lower())[0]
+    code = ALIASES.get(code, code)
+    if code in BY_CHARACTER:
+        return "zh"
+    return UNKNOWN if code in _SPACED_WITHOUT_RULES or not re.fullmatch("[a-z]{2,3}", code) else code
+
+
+@functools.cache
+def _rules(code: str) -> Language:
+    try:
+        nlp = spacy.blank(code)
+    except ImportError:  # no such language, or one that needs a further package
+        return _rules(UNKNOWN)
+    nlp.add_pipe("sentencizer")
+    return nlp
+
+
+def _pieces(text: str, max_run: int) -> Iterator[tuple[int, int]]:
+    """Slices of the text that hold all of it but white space; sentences never cross their borders."""
+    start = end = None
+    for a, b in _runs(text, max_run):
+        if start is not None and end is not None and (a == end or b - start > MAX_PIECE or _parted(text, end, a)):
+            yield start, end
+            start = None
+        start, end = a if start is None else start, b
+    if start is not None and end is not None:
+        yield start, end
+
+
+def _runs(text: str, max_run: int) -> Iterator[tuple[int, int]]:
+    """Slices without white space, of at most max_run characters."""
+    for run in re.finditer(r"\S+", text):
+        for at in range(run.start(), run.end(), max_run):
+            yield at, min(at + max_run, run.end())
+
+
+def _parted(text: str, end: int, start: int) -> bool:
+    return _BLANK_LINE.search(text, end, start) is not None
+
+
+def _word(text: str, start: int, end: int) -> Word | None:
+    """The slice without invisible characters at its ends; None if nothing else is in it."""
+    while start < end and unicodedata.category(text[start]) in _INVISIBLE:
+        start += 1
+    while start < end and unicodedata.category(text[end - 1]) in _INVISIBLE:
+        end -= 1
+    return Word(text[start:end], start, end) if start < end else None

@@ -1,0 +1,77 @@
+"""What tests share: quiet offline surroundings, one local Ray, an S3 on loopback, a small bundle."""
+
+import os
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "RAY_TRAIN_V2_ENABLED": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ |= {"RAY_DEDUP_LOGS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+
+import logging
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # two threads that wait for each other crawl on a busy machine
+
+
+@pytest.fixture(scope="session")
+def ray_local() -> Iterator[None]:
+    """One Ray for all tests: starting it takes seconds. Logical CPUs may exceed cores."""
+    import ray
+
+    from jobs.common import environment, quiet
+
+    ray.init(
+        num_cpus=6,
+        include_dashboard=False,
+        object_store_memory=200 * 2**20,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        runtime_env={"env_vars": environment()},
+    )
+    quiet()
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 mock on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket's uri, with the credentials for it in the environment."""
+    import boto3
+
+    settings = {"AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid.uuid4().hex[:8]}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A bundle after three meta-updates on the embedded sentences: wrong about most things, whole in every part."""
+    from metaner_core import bundle, corpora
+    from metaner_core.checkpoint import NoCheckpoints
+    from metaner_core.prepare import prepare
+    from metaner_core.settings import preset
+
+    settings = preset("demo", meta_updates=3, dev_every=3, tasks_per_update=8, beta=2e-3, gamma=1e-3)
+    train, dev = (corpora.load("embedded-en", split)[:n] for split, n in (("train", 60), ("dev", 10)))
+    prepared = prepare(settings, train, dev, encoder="embedded")
+    state = prepared.trainer.run(NoCheckpoints())
+    uri = str(tmp_path_factory.mktemp("bundle") / "tiny")
+    bundle.write(uri, prepared, facts={"best": {"dev_f1": state.best_f1, "update": state.best_update}})
+    return uri

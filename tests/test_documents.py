@@ -1,0 +1,107 @@
+"""Raw text to sentences and words: offsets into the original, whatever the text."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metaner_core import documents
+from metaner_core.documents import MAX_WORDS, segment
+
+
+def words(text: str, language: str | None = None) -> list[list[str]]:
+    return [[word.text for word in sentence] for sentence in segment(text, language)]
+
+
+LANGUAGES = st.sampled_from(["en", "es", "nl", "de", "fr", "zh", "he", "ja", "unheard-of", None])
+# Arbitrary text seldom holds what tokenizers act on: mix in punctuation, line breaks and invisible characters.
+TEXTS = st.lists(
+    st.one_of(
+        st.text(max_size=8),
+        st.sampled_from([" ", ".", "\n", "\n\n", "\r\n", "\u200f", "\u200b", "\x00", "'", "北", "𝔘"]),
+    ),
+    max_size=30,
+).map("".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=TEXTS, language=LANGUAGES)
+def test_every_word_is_the_slice_it_points_to_and_words_are_in_order(text: str, language: str | None) -> None:
+    found = [word for sentence in segment(text, language) for word in sentence]
+    assert [text[word.start : word.end] for word in found] == [word.text for word in found]
+    ends = [0, *(word.end for word in found)]
+    assert all(before <= word.start < word.end for before, word in zip(ends, found, strict=False))
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=TEXTS, language=LANGUAGES)
+def test_every_visible_character_is_in_a_word(text: str, language: str | None) -> None:
+    covered = {i for sentence in segment(text, language) for word in sentence for i in range(word.start, word.end)}
+    visible = {i for i, c in enumerate(text) if unicodedata.category(c) not in ("Cc", "Cf", "Zs", "Zl", "Zp")}
+    assert visible <= covered
+
+
+def test_a_sentence_ends_at_its_full_stop_but_not_at_an_abbreviation() -> None:
+    assert words("El Sr. Pérez llegó. Ana no.", "es") == [["El", "Sr.", "Pérez", "llegó", "."], ["Ana", "no", "."]]
+
+
+@pytest.mark.parametrize("gap", ["\n\n", "\r\n\r\n", "\n \t\n", "\u2029"])
+def test_a_blank_line_ends_a_sentence(gap: str) -> None:
+    assert words(f"A headline{gap}The text", "en") == [["A", "headline"], ["The", "text"]]
+
+
+@pytest.mark.parametrize("gap", ["\n", "\r\n"])
+def test_a_line_break_alone_does_not(gap: str) -> None:
+    assert words(f"A broken{gap}line", "en") == [["A", "broken", "line"]]
+
+
+@pytest.mark.parametrize("language", ["zh", "zh-CN", "ZH_tw", "ja"])
+def test_scripts_without_spaces_are_cut_by_character(language: str) -> None:
+    assert words("我在北京。你呢", language) == [["我", "在", "北", "京", "。"], ["你", "呢"]]
+
+
+@pytest.mark.parametrize("language", [None, "", "qq", "und", "../en", "ko", "vi", "no"])
+def test_a_language_without_rules_of_its_own_is_cut_at_spaces_and_punctuation(language: str | None) -> None:
+    assert words("Ada, Bo.", language) == [["Ada", ",", "Bo", "."]]
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "\u200f\u200b\ufeff", "\x00\x01", "\u00a0\u2028"])
+def test_text_of_nothing_visible_has_no_sentence(text: str) -> None:
+    assert segment(text, "en") == []
+
+
+def test_invisible_characters_at_its_ends_are_not_in_the_word() -> None:
+    text = "\u200fשלום\u200f \u200bx\u200dy\x00"
+    assert [(w.text, w.start, w.end) for s in segment(text, "he") for w in s] == [("שלום", 1, 5), ("x\u200dy", 8, 11)]
+
+
+def test_an_endless_sentence_is_cut_without_losing_a_word() -> None:
+    found = segment("w " * (2 * MAX_WORDS + 7), "en")
+    assert [len(sentence) for sentence in found] == [MAX_WORDS, MAX_WORDS, 7]
+
+
+def test_text_longer_than_spacy_takes_at_once_keeps_every_word() -> None:
+    import spacy
+
+    text = "Ana vive en Madrid. " * 60_000
+    assert len(text) > spacy.blank("es").max_length
+    found = segment(text, "es")
+    assert sum(map(len, found)) == 60_000 * 5
+    assert found[-1][-1].end == len(text) - 1
+
+
+def test_a_very_long_word_is_cut_not_lost() -> None:
+    found = [word for sentence in segment("a" * 30_000, "en") for word in sentence]
+    assert "".join(word.text for word in found) == "a" * 30_000
+    assert max(len(word.text) for word in found) == documents.MAX_RUN
+
+
+def test_rules_are_made_once_a_language() -> None:
+    assert documents._rules("de") is documents._rules("de")
+
+
+@pytest.mark.parametrize("text", [None, 7, b"bytes"])
+def test_what_is_no_string_is_refused(text: object) -> None:
+    with pytest.raises(TypeError, match=f"expected a string, found {type(text).__name__}"):
+        segment(text)  # type: ignore[arg-type]

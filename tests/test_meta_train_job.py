@@ -1,0 +1,124 @@
+"""The Ray Train job: any number of workers, and any number of interruptions, lead to the same parameters."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from jobs.meta_train import Job, meta_train, parse
+from metaner_core import bundle, corpora
+from metaner_core.columns import Sentence
+from metaner_core.prepare import prepare
+from metaner_core.settings import Settings, preset
+
+SETTINGS = preset("demo", meta_updates=4, dev_every=2, tasks_per_update=6, beta=1e-3)
+TRAIN = corpora.load("embedded-en", "train")[:40]
+DEV = corpora.load("embedded-en", "dev")[:12]
+
+
+def job(folder: Path, **changes: object) -> Job:
+    options = {"settings": SETTINGS, "train": TRAIN, "dev": DEV, "encoder": "embedded"}
+    return Job(**{**options, "output": str(folder / "bundle"), "storage": str(folder / "runs"), **changes})  # type: ignore[arg-type]
+
+
+def theta(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "bundle" / "tagger.safetensors")
+
+
+def start(settings: Settings) -> dict[str, torch.Tensor]:
+    """θ before the first meta-update."""
+    return {
+        n: p.detach()
+        for n, p in prepare(settings, TRAIN, DEV, encoder="embedded").trainer.engine.tagger.trained().items()
+    }
+
+
+def furthest(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    assert a.keys() == b.keys()
+    return max((a[name] - b[name]).abs().max().item() for name in a)
+
+
+@pytest.fixture(scope="module")
+def one_worker(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one")
+    meta_train(job(folder))
+    return folder
+
+
+def test_two_workers_give_the_parameters_of_one(one_worker: Path, tmp_path: Path) -> None:
+    meta_train(job(tmp_path, workers=2))
+    moved = furthest(theta(one_worker), start(SETTINGS))
+    assert moved > SETTINGS.beta
+    assert furthest(theta(one_worker), theta(tmp_path)) < 1e-4 * moved
+
+
+def test_a_taken_output_is_refused_before_any_work(one_worker: Path) -> None:
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        meta_train(job(one_worker))
+
+
+def test_a_run_is_named_after_all_that_decides_its_result(tmp_path: Path) -> None:
+    fewer = job(tmp_path, train=TRAIN[:-1])
+    seeded = job(tmp_path, settings=preset("demo", seed=5))
+    names = {j.name() for j in (job(tmp_path), fewer, seeded, job(tmp_path, encoder="other"))}
+    assert len(names) == 4
+    assert job(tmp_path, workers=3, output="elsewhere").name() == job(tmp_path).name()
+
+
+def test_training_data_without_an_entity_is_refused(tmp_path: Path) -> None:
+    plain = [Sentence(("nothing", "here"), ("O", "O"))] * 9
+    with pytest.raises(ValueError, match="train has no entity of PER, LOC, ORG, MISC in 9 sentences"):
+        meta_train(job(tmp_path, train=plain))
+
+
+def test_train_without_dev_is_refused() -> None:
+    with pytest.raises(ValueError, match="go together"):
+        parse(["--output", "x", "--train", "only.bio"])
+
+
+COMMAND = [sys.executable, "-m", "jobs.meta_train", "--preset", "demo", "--train", "train.bio", "--dev", "dev.bio"]
+OPTIONS = ["meta_updates=6", "dev_every=2", "tasks_per_update=4", "beta=1e-3"]
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The job as a process group of its own, which is killed whatever happens."""
+    folder.mkdir(exist_ok=True)
+    for name, sentences in (("train.bio", TRAIN), ("dev.bio", DEV)):
+        rows = ("".join(f"{w}\t{t}\n" for w, t in zip(s.words, s.labels, strict=True)) for s in sentences)
+        (folder / name).write_text("\n".join(rows), encoding="utf-8")
+    command = [*COMMAND, "--storage", "runs", "--output", "bundle", *(f"--set={o}" for o in OPTIONS)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_and_started_again_ends_like_an_unbroken_run(tmp_path: Path) -> None:
+    """The whole process group dies by SIGKILL after the first checkpoint; the same command then finishes."""
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    with started(broken) as first:
+        while not list(broken.glob("runs/*/checkpoint_*/state.json")):
+            assert first.poll() is None, "the job ended before it kept a checkpoint"
+            time.sleep(0.05)
+    assert not (broken / "bundle" / "manifest.json").exists(), "the kill came too late to test anything"
+    for folder in (broken, whole):
+        with started(folder) as run:
+            assert run.wait() == 0
+    assert furthest(theta(broken), theta(whole)) < 1e-6
+    history = bundle.load(str(broken / "bundle")).manifest["history"]
+    assert [entry["update"] for entry in history] == [2, 4, 6]

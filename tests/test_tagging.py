@@ -1,0 +1,191 @@
+"""Documents to rows: what a row says, and that each document answers for itself only."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from metaner_core import bundle, labels, schema, tagging
+from metaner_core.adapt import Engine
+from metaner_core.bundle import Bundle
+from metaner_core.tagging import Document, tag_documents
+
+SPANISH = Document("es", "La alcaldesa Rosa Vidal habló en Zaragoza.\n\nEl Ebro crece. Rosa Vidal calló.", "es")
+GERMAN = Document("de", "Der Verein FC Lindau gewann in Bremen gegen Kiel mit 2:1.", "de")
+CHINESE = Document("zh", "王小明在北京工作。他昨天去了上海。", "zh")
+LONG = Document("long", "Maria ging nach Bremen und " * 60, "de")
+DOCUMENTS = [SPANISH, GERMAN, CHINESE, LONG]
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_bundle: str) -> Bundle:
+    return bundle.load(tiny_bundle)
+
+
+@pytest.fixture(scope="module")
+def rows(tiny: Bundle) -> list[dict[str, Any]]:
+    return tag_documents(tiny, DOCUMENTS)
+
+
+def tokens(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (token for sentence in row["sentences"] for token in sentence["tokens"])
+
+
+def without_floats(row: dict[str, Any]) -> dict[str, Any]:
+    sentences = [{**s, "neighbours": [n["id"] for n in s["neighbours"]]} for s in row["sentences"]]
+    return {**row, "sentences": sentences, "entities": [{**e, "score": None} for e in row["entities"]]}
+
+
+def floats(row: dict[str, Any]) -> list[float]:
+    return [n["similarity"] for s in row["sentences"] for n in s["neighbours"]] + [e["score"] for e in row["entities"]]
+
+
+def test_rows_are_of_the_documents_in_order_and_fit_the_schema(rows: list[dict[str, Any]]) -> None:
+    assert [(row["id"], row["text"], row["language"]) for row in rows] == [
+        (d.id, d.text, d.language) for d in DOCUMENTS
+    ]
+    assert {row["outcome"] for row in rows} == {schema.TAGGED}
+    table = pa.Table.from_pylist(rows, schema=schema.SCHEMA)
+    assert table["id"].to_pylist() == [d.id for d in DOCUMENTS]
+    assert all(row.keys() == set(schema.SCHEMA.names) for row in rows)
+
+
+def test_tokens_and_entities_are_slices_of_the_text(rows: list[dict[str, Any]]) -> None:
+    assert sum(len(row["entities"]) for row in rows) > 0
+    for row in rows:
+        for part in [*tokens(row), *row["entities"]]:
+            assert row["text"][part["start"] : part["end"]] == part["text"]
+        for sentence in row["sentences"]:
+            ends = sentence["tokens"][0]["start"], sentence["tokens"][-1]["end"]
+            assert (sentence["start"], sentence["end"]) == ends
+
+
+def test_entities_are_the_phrases_of_the_labels(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        expected = []
+        for number, sentence in enumerate(row["sentences"]):
+            for span in labels.spans([token["label"] for token in sentence["tokens"]]):
+                first, last = sentence["tokens"][span.start], sentence["tokens"][span.end - 1]
+                expected.append((number, span.type, first["start"], last["end"]))
+        assert [(e["sentence"], e["type"], e["start"], e["end"]) for e in row["entities"]] == expected
+
+
+def test_labels_are_the_reference_engine_s_made_valid_bio(tiny: Bundle, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        for sentence in row["sentences"]:
+            encoded = [tiny.encode([token["text"] for token in sentence["tokens"]])]
+            ids, similarities = tiny.support(encoded)
+            expected = tiny.engine.adapted(encoded, ids)[0]
+            assert [token["label"] for token in sentence["tokens"]] == labels.to_bio(expected.labels)
+            assert [n["id"] for n in sentence["neighbours"]] == ids[0].tolist()
+            assert [n["similarity"] for n in sentence["neighbours"]] == pytest.approx(similarities[0].tolist())
+
+
+def test_an_entity_is_as_sure_as_its_least_sure_word(tiny: Bundle, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        for entity in row["entities"]:
+            sentence = row["sentences"][entity["sentence"]]
+            encoded = [tiny.encode([token["text"] for token in sentence["tokens"]])]
+            probabilities = tiny.engine.adapted(encoded, tiny.support(encoded)[0])[0].probabilities
+            inside = [entity["start"] <= token["start"] < entity["end"] for token in sentence["tokens"]]
+            least = min(p for p, hit in zip(probabilities, inside, strict=True) if hit)
+            assert entity["score"] == pytest.approx(least, abs=1e-5)
+
+
+def test_a_sentence_says_how_many_windows_it_was_cut_to(rows: list[dict[str, Any]]) -> None:
+    assert [sentence["windows"] for sentence in rows[0]["sentences"]] == [1, 1, 1]
+    assert rows[3]["sentences"][0]["windows"] > 1
+
+
+def test_unadapted_rows_are_the_model_s_own_and_name_no_neighbours(tiny: Bundle) -> None:
+    row = tag_documents(tiny, [GERMAN], adapted=False)[0]
+    expected = tiny.engine.plain([tiny.encode([token["text"] for token in tokens(row)])])[0]
+    assert [token["label"] for token in tokens(row)] == labels.to_bio(expected.labels)
+    assert row["sentences"][0]["neighbours"] == []
+
+
+def test_a_document_s_row_does_not_depend_on_its_batch(tiny: Bundle, rows: list[dict[str, Any]]) -> None:
+    alone = [tag_documents(tiny, [document])[0] for document in DOCUMENTS]
+    assert list(map(without_floats, alone)) == list(map(without_floats, rows))
+    for one, other in zip(alone, rows, strict=True):
+        assert floats(one) == pytest.approx(floats(other), abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", " \n\n ", "\u200f\u200b"])
+def test_text_without_words_is_empty(tiny: Bundle, text: str) -> None:
+    row = tag_documents(tiny, [Document("x", text, "en")])[0]
+    expected = {"outcome": "empty", "reason": None, "text": text, "sentences": [], "entities": []}
+    assert {name: row[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(None, "text: expected a string, found null"), (7, "text: expected a string, found int")],
+)
+def test_what_is_no_text_is_rejected(tiny: Bundle, text: Any, reason: str) -> None:
+    row = tag_documents(tiny, [Document("x", text)])[0]
+    assert (row["outcome"], row["reason"], row["text"]) == ("rejected", reason, None)
+
+
+def test_half_a_surrogate_pair_is_rejected_in_a_row_that_can_be_written(tiny: Bundle) -> None:
+    row = tag_documents(tiny, [Document("x", "half \ud800 a pair", "en")])[0]
+    assert row["outcome"] == "rejected"
+    assert row["reason"].startswith("segmentation: ")
+    assert pa.Table.from_pylist([row], schema=schema.SCHEMA)["text"].to_pylist() == [None]
+
+
+def test_a_document_that_breaks_the_tokenizer_is_rejected_alone(
+    tiny: Bundle, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def segment(text: str, language: str | None) -> Any:
+        if "poison" in text:
+            raise RuntimeError("no words for this")
+        return real(text, language)
+
+    real = tagging.segment
+    monkeypatch.setattr(tagging, "segment", segment)
+    found = tag_documents(tiny, [SPANISH, Document("bad", "poison"), GERMAN])
+    assert [row["outcome"] for row in found] == ["tagged", "rejected", "tagged"]
+    assert found[1]["reason"] == "segmentation: no words for this"
+
+
+class Poisoned:
+    """An engine's `_predict` that fails on sentences with a certain subword: like a model that runs out of memory."""
+
+    def __init__(self, tiny: Bundle, word: str) -> None:
+        self.subword, self.real = tiny.encode([word]).ids[0], Engine._predict
+
+    def __call__(self, engine: Engine, sentences: Sequence[Any], *more: Any) -> Any:
+        if any(self.subword in sentence.ids for sentence in sentences):
+            raise RuntimeError("out of\nmemory")
+        return self.real(engine, sentences, *more)
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+def test_a_document_that_breaks_the_model_is_rejected_alone(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch, adapted: bool
+) -> None:
+    expected = tag_documents(tiny, [SPANISH, GERMAN], adapted=adapted)
+    poisoned = Poisoned(tiny, "☃")
+    monkeypatch.setattr(Engine, "_predict", lambda *arguments: poisoned(*arguments))
+    found = tag_documents(tiny, [SPANISH, Document("bad", "Schnee ☃ fällt.", "de"), GERMAN], adapted=adapted)
+    assert [row["outcome"] for row in found] == ["tagged", "rejected", "tagged"]
+    assert found[1]["reason"] == "model: RuntimeError: out of memory"
+    assert [without_floats(found[0]), without_floats(found[2])] == list(map(without_floats, expected))
+    assert floats(found[0]) + floats(found[2]) == pytest.approx(floats(expected[0]) + floats(expected[1]), abs=1e-4)
+
+
+def test_a_model_that_tags_nothing_any_more_is_an_error_not_a_rejection(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(Engine, "_predict", fail)
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        tag_documents(tiny, [SPANISH, GERMAN])
+
+
+def test_no_documents_give_no_rows(tiny: Bundle) -> None:
+    assert tag_documents(tiny, []) == []
