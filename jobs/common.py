@@ -41,6 +41,7 @@ def connect(address: str | None = None, *, cpus: int | None = None) -> None:
     if address or os.environ.get("RAY_ADDRESS"):
         options["address"] = address or "auto"
     else:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core's log goes to the session's files
         options |= {"num_cpus": cpus or (os.cpu_count() or 1) + 2, "include_dashboard": False}
     ray.init(**options)
     quiet()

@@ -151,8 +151,8 @@ class Scorer:
             self.board.post.remote(f"evaluated {done}/{self.total} sentences")
 
 
-def table(results: Sequence[Result]) -> Table:
-    """Precision, recall and F1 (percent) of every test, unadapted and adapted, overall and by type."""
+def table(results: Sequence[Result], *, by_type: bool = True) -> Table:
+    """Precision, recall and F1 (percent) of every test, unadapted and adapted, overall and by entity type."""
     found = Table(title="Phrase-level scores, unadapted -> adapted")
     for name in ("test", "sentences", "type", "precision", "recall", "F1", "difference"):
         found.add_column(name, justify="left" if name in ("test", "type") else "right")
@@ -161,11 +161,11 @@ def table(results: Sequence[Result]) -> Table:
         blank = scores(Counts()).overall
         lines = [("all", before.overall, after.overall)]
         types = sorted({*before.by_type, *after.by_type})
-        lines += [(t, before.by_type.get(t, blank), after.by_type.get(t, blank)) for t in types]
+        lines += [(t, before.by_type.get(t, blank), after.by_type.get(t, blank)) for t in types if by_type]
         for n, (kind, b, a) in enumerate(lines):
             cells = (f"{x:.2f} -> {y:.2f}" for x, y in ((b.precision, a.precision), (b.recall, a.recall), (b.f1, a.f1)))
             head = (result.name, f"{result.sentences:,}") if n == 0 else ("", "")
-            found.add_row(*head, kind, *cells, f"{a.f1 - b.f1:+.2f}", end_section=n == len(lines) - 1)
+            found.add_row(*head, kind, *cells, f"{a.f1 - b.f1:+.2f}", end_section=by_type and n == len(lines) - 1)
     return found
 
 

@@ -14,6 +14,7 @@ from metaner_core import optim
 from metaner_core.encoding import Encoded, LabelSet, collate
 from metaner_core.settings import Settings
 from metaner_core.tagger import Prediction, Tagger, decode, loss
+from metaner_core.tasks import adaptation_seed
 
 PLAIN_BATCH_SUBWORDS = 4096  # padded positions in one batch of unadapted tagging
 
@@ -46,11 +47,14 @@ class Engine:
         theta = {name: p.detach().clone() for name, p in self.tagger.trained().items()}
         found = []
         for sentence, ids in zip(sentences, support, strict=True):
-            if sentence.ids:
-                self._adapt([self.source[i] for i in ids])
-            self.tagger.eval()
-            found.extend(self._predict([sentence], overlaps))
-            restore(self.tagger, theta)
+            try:
+                if sentence.ids:
+                    torch.manual_seed(adaptation_seed(sentence, self.settings))
+                    self._adapt([self.source[i] for i in ids])
+                self.tagger.eval()
+                found.extend(self._predict([sentence], overlaps))
+            finally:  # whatever happens, the next sentence starts from θ*
+                restore(self.tagger, theta)
         return found
 
     def _adapt(self, support: Sequence[Encoded]) -> None:
@@ -83,7 +87,8 @@ def steps(tagger: Tagger, objective: Callable[[], torch.Tensor], optimizer: torc
 
 @torch.no_grad()
 def restore(tagger: Tagger, theta: dict[str, torch.Tensor]) -> None:
-    """Put the parameters named in theta back."""
+    """Put the parameters named in theta back, and no gradient with them."""
+    tagger.zero_grad(set_to_none=True)
     for name, p in tagger.trained().items():
         p.copy_(theta[name])
 

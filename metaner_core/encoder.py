@@ -29,6 +29,7 @@ def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
 def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     before = hf_logging.get_verbosity()
     hf_logging.set_verbosity_error()  # a masked-LM head in the file is expected and left out
+    hf_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         encoder = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
@@ -38,6 +39,8 @@ def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
         hf_logging.set_verbosity(before)
     if not tokenizer.is_fast:
         raise ValueError(f"encoder {source!r} has no fast tokenizer, which word positions need; convert it to one")
+    if None in (tokenizer.mask_token_id, tokenizer.unk_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
+        raise ValueError(f"encoder {source!r}: its tokenizer must have [CLS], [SEP], [MASK] and [UNK] tokens")
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None  # tagging reads token vectors, retrieval the [CLS] vector itself
     layers(encoder)
@@ -64,9 +67,8 @@ def freeze(encoder: nn.Module, frozen_layers: int) -> None:
 
 def longest_input(encoder: PreTrainedModel) -> int:
     """Positions that one input may have, special tokens included (RoBERTa keeps the first two for itself)."""
-    config = encoder.config
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    return config.max_position_embeddings - offset
+    padding = getattr(encoder.get_submodule("embeddings"), "padding_idx", None)
+    return encoder.config.max_position_embeddings - (0 if padding is None else padding + 1)
 
 
 def set_dropout(encoder: nn.Module, p: float) -> None:

@@ -87,6 +87,7 @@ class Encoding:
         if longest is not None and settings.window + 2 > longest:
             raise ValueError(f"window is {settings.window} subwords, but the encoder takes at most {longest - 2}")
         self.tokenizer = tokenizer
+        self.special = set(tokenizer.all_special_ids)  # a word that reads [SEP] must not end the sentence
         self.size, self.context = settings.window, settings.window_context
 
     def __call__(self, words: Sequence[str], labels: Sequence[str] | None = None) -> Encoded:
@@ -103,12 +104,12 @@ class Encoding:
         word: list[int] = []
         unknown: int = self.tokenizer.unk_token_id  # type: ignore[assignment]
         for at in range(0, len(words), CHUNK):
-            found = self.tokenizer(
-                list(words[at : at + CHUNK]), is_split_into_words=True, add_special_tokens=False, verbose=False
-            )
-            spread: list[list[int]] = [[] for _ in words[at : at + CHUNK]]
+            # A lone surrogate, which JSON can carry, is no text to a tokenizer.
+            part = [word.encode(errors="replace").decode() for word in words[at : at + CHUNK]]
+            found = self.tokenizer(part, is_split_into_words=True, add_special_tokens=False, verbose=False)
+            spread: list[list[int]] = [[] for _ in part]
             for subword, index in zip(found["input_ids"], found.word_ids(), strict=True):
-                spread[index].append(subword)
+                spread[index].append(unknown if subword in self.special else subword)
             for offset, subwords in enumerate(spread):
                 subwords = subwords or [unknown]
                 ids.extend(subwords)
@@ -158,12 +159,17 @@ def collate(
             at.extend(_positions(sentence, window, n, len(rows), label_set, overlaps))
             rows.append([cls, *own[window.start : window.stop], sep])
     width = max(map(len, rows), default=0)
-    padded = torch.tensor([row + [pad] * (width - len(row)) for row in rows]).reshape(len(rows), width)
-    attention = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]).reshape(len(rows), width)
-    index = torch.tensor([a[:4] for a in at]).reshape(len(at), 4).T
+    padded = torch.tensor([row + [pad] * (width - len(row)) for row in rows], dtype=torch.long).reshape(
+        len(rows), width
+    )
+    attention = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], dtype=torch.long)
+    attention = attention.reshape(len(rows), width)
+    index = torch.tensor([a[:4] for a in at], dtype=torch.long).reshape(len(at), 4).T
     labels = None if label_set is None else torch.tensor([label_set.id(a[4]) for a in at], device=device)
     row, col, sentence_of, word = index.to(device)
-    return Batch(padded.to(device), attention.to(device), row, col, sentence_of, labels, word, len(sentences))
+    shape = (len(rows), width)  # said outright, for a batch of no rows has none of its own
+    padded, attention = padded.reshape(shape).to(device), attention.reshape(shape).to(device)
+    return Batch(padded, attention, row, col, sentence_of, labels, word, len(sentences))
 
 
 def _positions(

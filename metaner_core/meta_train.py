@@ -113,15 +113,13 @@ class MetaTrainer:
             predictions = self.engine.adapted(sentences, self.dev_support[rows])
         else:
             predictions = self.engine.plain(sentences)
-        return scores(_sum_over_workers(count([s.labels or () for s in sentences], [p.labels for p in predictions])))
+        counts = count([s.labels or () for s in sentences], [p.labels for p in predictions])
+        return scores(_sum_over_workers(counts, self.engine.settings.types, self.engine.device))
 
 
-def _sum_over_workers(counts: Counts) -> Counts:
-    types = sorted({"PER", "LOC", "ORG", "MISC"})
+def _sum_over_workers(counts: Counts, types: Sequence[str], device: torch.device | str) -> Counts:
     kinds = (counts.correct, counts.predicted, counts.gold)
-    table = torch.tensor([[kind.get(t, 0) for t in types] for kind in kinds])
-    if torch.cuda.is_available():
-        table = table.cuda()
+    table = torch.tensor([[kind.get(t, 0) for t in types] for kind in kinds], device=device)
     workers.add_up([table])
     correct, predicted, gold = (dict(zip(types, row, strict=True)) for row in table.tolist())
     return Counts(correct=correct, predicted=predicted, gold=gold)

@@ -60,7 +60,7 @@ def fresh(kind: str, parameters: Mapping[str, nn.Parameter], lr: float) -> torch
 
 def schedule(update: int, *, updates: int, warmup: float) -> float:
     """Factor on the learning rate at meta-update 0..updates-1: linear warm-up, then linear decay; never 0."""
-    warm = math.ceil(updates * warmup)
+    warm = math.ceil(round(updates * warmup, 6))  # 100 * 0.07 is a little more than 7
     if update < warm:
         return (update + 1) / warm
     return (updates - update) / max(updates - warm, 1)

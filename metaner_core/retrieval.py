@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from metaner_core import workers
 from metaner_core.encoding import Encoded, Window, collate
 
-TIE = 1e-7  # similarities nearer than this are one and the same; the lower id comes first
+TIE = 1e-7  # cosines nearer than this are one and the same; the lower id comes first
 
 
 @torch.no_grad()
@@ -50,6 +50,7 @@ class SupportIndex:
 
     def __init__(self, vectors: np.ndarray, *, similarity: str = "cosine") -> None:
         """vectors: [N, d] float32. similarity: `cosine`, or `dot_over_source_norm` (same order, other values)."""
+        _finite(vectors)
         self.similarity = similarity
         self.unit = _unit(vectors)
         flat: faiss.Index = faiss.IndexFlatIP(vectors.shape[1])
@@ -75,7 +76,8 @@ class SupportIndex:
                 f"{len(self)} source sentences are too few for K = {k}{' besides the first' if extra else ''}: "
                 "add source sentences or set neighbours lower"
             )
-        queries = _unit(vectors) if self.similarity == "cosine" else np.ascontiguousarray(vectors, np.float32)
+        _finite(vectors)
+        queries = _unit(vectors)
         ids = np.zeros((len(queries), k), np.int64)
         similarities = np.zeros((len(queries), k))
         open_ = np.arange(len(queries))
@@ -95,6 +97,8 @@ class SupportIndex:
                 ids[row], similarities[row] = ranked[keep][:k], scores[keep][:k]
             open_ = np.array(unsure, dtype=int)
             wanted = min(len(self), wanted * 4)
+        if self.similarity == "dot_over_source_norm":
+            similarities *= np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
         return ids, similarities
 
     def _rank(self, query: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,6 +106,12 @@ class SupportIndex:
         scores = self.unit[candidates].astype(np.float64) @ query.astype(np.float64)
         order = np.lexsort((candidates, -np.round(scores / TIE)))
         return candidates[order], scores[order]
+
+
+def _finite(vectors: np.ndarray) -> None:
+    if not np.isfinite(vectors).all():
+        bad = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise ValueError(f"sentence vector {bad} holds NaN or infinity: the encoder's weights or precision are broken")
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -7,7 +7,9 @@ of the fields that differ say in what.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adam", "bertadam"),
     "select_on": ("unadapted", "adapted"),
 }
+POSITIVE = ("neighbours", "tasks_per_update", "meta_updates", "adapt_steps", "dev_every")  # at least 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,37 +69,43 @@ class Settings:
     score_overlaps: bool = False  # score words in window overlaps twice, in one sequence without sentence ends
 
     def __post_init__(self) -> None:
-        problems = [*self._bad_choices(), *self._bad_numbers()]
+        wrong = self._wrong_types()
+        problems = [
+            *wrong.values(),
+            *(p for name, p in [*self._bad_choices(), *self._bad_numbers()] if name not in wrong),
+        ]
         if problems:
             raise ValueError("settings:\n  " + "\n  ".join(problems))
 
-    def _bad_choices(self) -> list[str]:
-        bad = [
-            f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
-            for name, allowed in CHOICES.items()
-            if getattr(self, name) not in allowed
-        ]
-        if not self.types or set(self.types) - set(TYPES) or len(set(self.types)) < len(self.types):
-            bad.append(f"types is {self.types!r}; it must hold one or more of {', '.join(TYPES)}, each once")
-        return bad
+    def _wrong_types(self) -> dict[str, str]:
+        found = {}
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                found[field.name] = f"{field.name} is {value!r}; it must be of type {kind.__name__}"
+        return found
 
-    def _bad_numbers(self) -> list[str]:
-        at_least = {"window": 2, "window_context": 0, "neighbours": 1, "frozen_layers": 0, "inner_steps": 0}
-        at_least |= {"tasks_per_update": 1, "meta_updates": 1, "adapt_steps": 1, "dev_every": 1, "seed": 0}
-        bad = [
-            f"{name} is {getattr(self, name)}; least is {low}"
-            for name, low in at_least.items()
-            if getattr(self, name) < low
-        ]
-        for name in ("alpha", "beta", "gamma", "max_loss_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                bad.append(f"{name} is {getattr(self, name)}; it must be a number from 0 up")
-        for name in ("dropout", "mask_ratio", "warmup"):
-            if not 0 <= getattr(self, name) <= 1:
-                bad.append(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
-        if self.window_context >= self.window:
-            bad.append(f"window_context is {self.window_context}; it must be smaller than window ({self.window})")
-        return bad
+    def _bad_choices(self) -> Iterator[tuple[str, str]]:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                yield name, f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
+        types = tuple(self.types) if isinstance(self.types, tuple) else ()
+        if not types or set(types) - set(TYPES) or len(set(types)) < len(types):
+            yield "types", f"types is {self.types!r}; it must hold one or more of {', '.join(TYPES)}, each once"
+
+    def _bad_numbers(self) -> Iterator[tuple[str, str]]:
+        limits: dict[str, tuple[float, float]] = dict.fromkeys(POSITIVE, (1, math.inf))
+        limits |= dict.fromkeys(("seed", "window_context", "frozen_layers", "inner_steps"), (0, math.inf))
+        limits |= dict.fromkeys(("alpha", "beta", "gamma", "max_loss_weight"), (0, sys.float_info.max))
+        limits |= dict.fromkeys(("dropout", "mask_ratio", "warmup"), (0, 1))
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not low <= value <= high:
+                most = f" and at most {high}" if high == 1 else ""
+                yield name, f"{name} is {value}; it must be a number of at least {low}{most}"
+        sizes = (self.window, self.window_context)
+        if all(type(size) is int for size in sizes) and self.window_context >= self.window:
+            yield "window", f"window_context is {self.window_context}; it must be smaller than window ({self.window})"
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -107,6 +116,11 @@ class Settings:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Settings":
+        """The inverse of to_dict. Raises ValueError for a field missing or too many: another version wrote them."""
+        fields = {field.name for field in dataclasses.fields(Settings)}
+        if fields != set(values):
+            odd = sorted(fields ^ set(values))
+            raise ValueError(f"settings of another version: they differ in {', '.join(odd)}; make the bundle again")
         return Settings(**{**values, "types": tuple(values["types"])})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from metaner_core.encoding import Encoded
 from metaner_core.settings import Settings
 
-ORDER, MASK, DROPOUT = 1, 2, 3  # streams of random numbers that must not be the same one
+ORDER, MASK, DROPOUT, ADAPTATION = 1, 2, 3, 4  # streams of random numbers that must not be the same one
 
 
 @dataclass(frozen=True)
@@ -60,3 +60,8 @@ def masked(sentence: Encoded, example: int, epoch: int, mask_id: int, settings: 
 def dropout_seed(task: Task, settings: Settings) -> int:
     """Seed of torch's generator for one task in one epoch."""
     return int(np.random.default_rng([settings.seed, DROPOUT, task.epoch, task.query]).integers(2**62))
+
+
+def adaptation_seed(sentence: Encoded, settings: Settings) -> int:
+    """Seed of torch's generator for adapting to one sentence: the same wherever and whenever it is tagged."""
+    return int(np.random.default_rng([settings.seed, ADAPTATION, *sentence.ids]).integers(2**62))

@@ -1,0 +1,29 @@
+# make demo | test | lint. Everything is set up in .venv on the first call; later calls find it ready.
+PYTHON ?= python3.11
+VENV   := .venv
+EXTRA  ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+READY  := $(VENV)/.ready-$(EXTRA)
+RUN    := HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=. $(VENV)/bin/
+
+.PHONY: demo test lint setup clean
+
+demo: setup      ## meta-train, evaluate on five languages, tag a small crawl, show it on a page
+	$(RUN)python -m jobs.demo
+
+test: setup lint ## all tests; those that need a GPU skip themselves
+	$(RUN)python -m pytest
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) out

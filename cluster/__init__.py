@@ -1,0 +1,1 @@
+"""Where the jobs run. Imports jobs, never the reverse."""

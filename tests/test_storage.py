@@ -1,0 +1,77 @@
+"""Local paths and s3:// behave alike."""
+
+from pathlib import Path
+
+import pytest
+
+from metaner_core import storage
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return request.getfixturevalue("s3") if request.param == "s3" else str(tmp_path / "place")
+
+
+def test_what_is_written_is_read(place: str) -> None:
+    storage.write_bytes(f"{place}/a/b.txt", "größe".encode())
+    assert storage.read_bytes(f"{place}/a/b.txt").decode() == "größe"
+
+
+def test_files_are_listed_by_their_uris(place: str) -> None:
+    for name in ("b/2.txt", "a.txt", "b/1.txt"):
+        storage.write_bytes(f"{place}/{name}", b"x")
+    assert storage.list_files(place) == [f"{place}/{name}" for name in ("a.txt", "b/1.txt", "b/2.txt")]
+
+
+def test_a_folder_that_is_not_there_has_no_files(place: str) -> None:
+    assert storage.list_files(f"{place}/nothing") == []
+    assert not storage.exists(f"{place}/nothing")
+
+
+def test_a_missing_file_is_named(place: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.txt: there is no such file"):
+        storage.read_bytes(f"{place}/nothing.txt")
+
+
+def test_a_used_place_is_refused(place: str) -> None:
+    storage.require_unused(f"{place}/out", "run")
+    storage.write_bytes(f"{place}/out/file", b"x")
+    with pytest.raises(FileExistsError, match="a run is never overwritten"):
+        storage.require_unused(f"{place}/out", "run")
+
+
+def test_a_file_in_the_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        storage.require_unused(str(tmp_path / "out"), "run")
+
+
+def test_a_folder_is_published_and_copied_back(place: str, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "part.bin").write_bytes(bytes(range(256)))
+    (folder / "mark").write_text("whole")
+    storage.publish(folder, f"{place}/copy", last="mark")
+    with storage.local_copy(f"{place}/copy") as copy:
+        found = {p.relative_to(copy).as_posix(): p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    assert found == {"deep/part.bin": bytes(range(256)), "mark": b"whole"}
+
+
+def test_the_mark_is_published_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "from").mkdir()
+    for name in ("a-mark", "b", "z"):
+        (tmp_path / "from" / name).write_text(name)
+    order: list[str] = []
+    monkeypatch.setattr(storage.shutil, "copyfile", lambda source, target: order.append(source.name))
+    storage.publish(tmp_path / "from", str(tmp_path / "to"), last="a-mark")
+    assert order == ["b", "z", "a-mark"]
+
+
+def test_another_scheme_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"only local paths and s3://"):
+        storage.filesystem("ftp://host/file")
+
+
+def test_an_empty_prefix_cannot_be_copied(place: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is (nothing below|no such)"), storage.local_copy(f"{place}/no"):
+        pass
