@@ -159,11 +159,8 @@ def collate(
             at.extend(_positions(sentence, window, n, len(rows), label_set, overlaps))
             rows.append([cls, *own[window.start : window.stop], sep])
     width = max(map(len, rows), default=0)
-    padded = torch.tensor([row + [pad] * (width - len(row)) for row in rows], dtype=torch.long).reshape(
-        len(rows), width
-    )
+    padded = torch.tensor([row + [pad] * (width - len(row)) for row in rows], dtype=torch.long)
     attention = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], dtype=torch.long)
-    attention = attention.reshape(len(rows), width)
     index = torch.tensor([a[:4] for a in at], dtype=torch.long).reshape(len(at), 4).T
     labels = None if label_set is None else torch.tensor([label_set.id(a[4]) for a in at], device=device)
     row, col, sentence_of, word = index.to(device)

@@ -70,10 +70,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         wrong = self._wrong_types()
-        problems = [
-            *wrong.values(),
-            *(p for name, p in [*self._bad_choices(), *self._bad_numbers()] if name not in wrong),
-        ]
+        bad = [*self._bad_choices(), *self._bad_numbers()]
+        problems = [*wrong.values(), *(problem for name, problem in bad if name not in wrong)]
         if problems:
             raise ValueError("settings:\n  " + "\n  ".join(problems))
 
@@ -94,7 +92,7 @@ class Settings:
             yield "types", f"types is {self.types!r}; it must hold one or more of {', '.join(TYPES)}, each once"
 
     def _bad_numbers(self) -> Iterator[tuple[str, str]]:
-        limits: dict[str, tuple[float, float]] = dict.fromkeys(POSITIVE, (1, math.inf))
+        limits: dict[str, tuple[float, float]] = dict.fromkeys(POSITIVE, (1, math.inf)) | {"window": (2, math.inf)}
         limits |= dict.fromkeys(("seed", "window_context", "frozen_layers", "inner_steps"), (0, math.inf))
         limits |= dict.fromkeys(("alpha", "beta", "gamma", "max_loss_weight"), (0, sys.float_info.max))
         limits |= dict.fromkeys(("dropout", "mask_ratio", "warmup"), (0, 1))
