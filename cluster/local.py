@@ -50,7 +50,7 @@ def head(cpus: int) -> Iterator[tuple[str, dict[str, str]]]:
 
     Raises RuntimeError when it does not come up; its log is then part of the message.
     """
-    folder = Path(tempfile.mkdtemp(prefix="metaner-ray-"))
+    folder = Path(tempfile.mkdtemp(prefix="metaner-"))  # short: socket paths below it have at most 107 bytes
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))  # or whoever reaches a port of the head could run code as us
@@ -61,6 +61,7 @@ def head(cpus: int) -> Iterator[tuple[str, dict[str, str]]]:
     address = f"http://127.0.0.1:{dashboard}"
     command = [
         *("ray", "start", "--head", "--block", "--disable-usage-stats", f"--num-cpus={cpus}"),
+        *("--temp-dir", str(folder)),  # or its address file would tell every other Ray on this machine to look here
         *("--node-ip-address=127.0.0.1", f"--port={port}", f"--ray-client-server-port={client}"),
         *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--dashboard-agent-listen-port=0"),
     ]

@@ -14,20 +14,18 @@ import dataclasses
 import json
 import platform
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 import ray
 import torch
 from ray.actor import ActorHandle
 
 from jobs.common import add_ray_options, connect, device, run, say
 from jobs.inputs import FORMATS, Input, Source, find
+from jobs.outcomes import counts as written
 from jobs.progress import told
 from jobs.read_documents import check_ids, dataset
 from metaner_core import __version__, bundle, schema, storage
@@ -35,6 +33,7 @@ from metaner_core.tagging import Document, rejected, tag_documents
 
 MANIFEST = "manifest.json"
 EVERY_SECONDS = 10  # between two lines of progress
+SPARE_CPUS = 2  # logical, besides the actors': for reading and writing
 ROWS_PER_FILE, ROWS_PER_GROUP = 5_000, 1_000  # documents; some tens of MB a file, compressed
 
 
@@ -71,6 +70,7 @@ def bulk_tag(job: Job) -> dict[str, Any]:
     """
     started = time.time()
     storage.require_unused(job.output, "tagged output")
+    _check_cluster(job)
     model = json.loads(storage.read_bytes(storage.join(job.bundle, bundle.MANIFEST)))
     found = find(job.source)
     documents = dataset(found)
@@ -82,7 +82,7 @@ def bulk_tag(job: Job) -> dict[str, Any]:
     checked = time.time()
     _tag(job, documents, total)
     tagged = time.time()
-    counts = _counts(job.output)
+    counts = written(job.output)
     if counts["documents"] != total:
         raise RuntimeError(f"{total} documents went in, {counts['documents']} came out at {job.output}: tag them again")
     seconds = {"check": checked - started, "tag": tagged - checked, "count": time.time() - tagged}
@@ -90,6 +90,17 @@ def bulk_tag(job: Job) -> dict[str, Any]:
     content = json.dumps(manifest, indent=1, ensure_ascii=False).encode()
     storage.write_bytes(storage.join(job.output, MANIFEST), content)
     return manifest
+
+
+def _check_cluster(job: Job) -> None:
+    """Raises ValueError when actors would hold what reading and writing need: the job would wait for ever."""
+    have, need = ray.cluster_resources(), {"CPU": job.actors + SPARE_CPUS, "GPU": job.actors if job.gpu else 0}
+    for kind, n in need.items():
+        if have.get(kind, 0) < n:
+            raise ValueError(
+                f"{job.actors} actor(s) need {n} logical {kind}s, this Ray has {have.get(kind, 0):g}: "
+                "set --actors lower, or use a larger cluster"
+            )
 
 
 def _tag(job: Job, documents: ray.data.Dataset, total: int) -> None:
@@ -144,36 +155,6 @@ class TagActor:
             sums = ray.get(self.board.sums.remote())
             pace = sums["sentences"] / (now - self.started)
             self.board.post.remote(f"tagged {sums['documents']:,}/{self.total:,} documents, {pace:.1f} sentences/s")
-
-
-def _counts(output: str) -> dict[str, Any]:
-    """What the written files hold, counted on the cluster, a task a file."""
-    files = storage.list_files(storage.join(output, "tagged"))
-    task = ray.remote(count_file)
-    sums = Counter[str]()
-    for part in ray.get([task.remote(*storage.filesystem(file)) for file in files]):
-        sums.update(part)
-    entities = {name.removeprefix("type:"): n for name, n in sorted(sums.items()) if name.startswith("type:")}
-    return {
-        "documents": sum(sums[outcome] for outcome in schema.OUTCOMES),
-        "outcomes": {outcome: sums[outcome] for outcome in schema.OUTCOMES},
-        "sentences": sums["sentences"],
-        "sentences_cut_to_windows": sums["cut"],
-        "entities": entities,
-    }
-
-
-def count_file(fs: pafs.FileSystem, path: str) -> Counter[str]:
-    """Outcomes, sentences and entities (`type:PER`) in a file of the output; reads the three columns that it needs."""
-    counts = Counter[str]()
-    columns = ["outcome", "sentences.list.element.windows", "entities.list.element.type"]
-    with fs.open_input_file(path) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(columns=columns):
-            counts.update(batch["outcome"].to_pylist())
-            windows = batch["sentences"].flatten().field("windows").to_pylist()
-            counts.update({"sentences": len(windows), "cut": sum(n > 1 for n in windows)})
-            counts.update(f"type:{name}" for name in batch["entities"].flatten().field("type").to_pylist())
-    return counts
 
 
 def _manifest(

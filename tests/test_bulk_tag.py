@@ -152,6 +152,11 @@ def test_without_a_bundle_nothing_is_started(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_more_actors_than_the_cluster_carries_are_refused(tiny_bundle: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"1000 actor.* need 1002 logical CPUs, this Ray has"):
+        bulk_tag(job(tiny_bundle, jsonl(tmp_path / "in.jsonl", ROWS), tmp_path / "out", actors=1000))
+
+
 def test_lost_documents_fail_the_job(tiny_bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.bulk_tag.check_ids", lambda documents, found: 5)
     with pytest.raises(RuntimeError, match="5 documents went in, 4 came out"):
