@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from metaner_core import workers
 from metaner_core.encoding import Encoded, Window, collate
 
+GPU_MOST = 2048  # neighbours that FAISS finds at once on a GPU
 TIE = 1e-7  # cosines nearer than this are one and the same; the lower id comes first
 
 
@@ -53,11 +54,11 @@ class SupportIndex:
         _finite(vectors)
         self.similarity = similarity
         self.unit = _unit(vectors)
-        flat: faiss.Index = faiss.IndexFlatIP(vectors.shape[1])
+        self.flat: faiss.Index = faiss.IndexFlatIP(vectors.shape[1])
+        self.flat.add(self.unit)
+        self.on_gpu: faiss.Index | None = None
         if getattr(faiss, "get_num_gpus", lambda: 0)():
-            flat = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, flat)
-        flat.add(self.unit)
-        self.flat = flat
+            self.on_gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self.flat)
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -83,7 +84,8 @@ class SupportIndex:
         open_ = np.arange(len(queries))
         wanted = min(len(self), k + extra + 8)
         while len(open_):
-            found = self.flat.search(queries[open_], wanted)[1]
+            index = self.on_gpu if self.on_gpu is not None and wanted <= GPU_MOST else self.flat
+            found = index.search(queries[open_], wanted)[1]
             unsure = []
             for row, candidates in zip(open_, found, strict=True):
                 ranked, scores = self._rank(queries[row], candidates)

@@ -92,7 +92,7 @@ class Settings:
             yield "types", f"types is {self.types!r}; it must hold one or more of {', '.join(TYPES)}, each once"
 
     def _bad_numbers(self) -> Iterator[tuple[str, str]]:
-        limits: dict[str, tuple[float, float]] = {name: (1, math.inf) for name in POSITIVE}
+        limits: dict[str, tuple[float, float]] = dict.fromkeys(POSITIVE, (1, math.inf))
         limits["window"] = (2, math.inf)
         limits |= dict.fromkeys(("seed", "window_context", "frozen_layers", "inner_steps"), (0, math.inf))
         limits |= dict.fromkeys(("alpha", "beta", "gamma", "max_loss_weight"), (0, sys.float_info.max))

@@ -12,17 +12,46 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+KEY, SECRET = "test-key", "test-secret-" + uuid.uuid4().hex
+
 torch.set_num_threads(1)  # two threads that wait for each other crawl on a busy machine
 
 
 @pytest.fixture(scope="session")
-def ray_local() -> Iterator[None]:
+def s3_server() -> Iterator[str]:
+    """The address of an S3 mock on loopback; the environment, and so every later process, has the key to it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}.items():
+            patch.setenv(name, value)
+        yield settings["AWS_ENDPOINT_URL"]
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str) -> str:
+    """An empty bucket's uri."""
+    import boto3
+
+    bucket = f"bucket-{uuid.uuid4().hex[:8]}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="session")
+def ray_local(s3_server: str) -> Iterator[None]:
     """One Ray for all tests: starting it takes seconds. Logical CPUs may exceed cores."""
     import ray
 
     from jobs.common import environment, quiet
 
     ray.init(
+        address="local",  # or a Ray that somebody started on this machine would be joined
         num_cpus=6,
         include_dashboard=False,
         object_store_memory=200 * 2**20,
@@ -33,31 +62,6 @@ def ray_local() -> Iterator[None]:
     quiet()
     yield
     ray.shutdown()
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The address of an S3 mock on loopback."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty bucket's uri, with the credentials for it in the environment."""
-    import boto3
-
-    settings = {"AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
-    for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"bucket-{uuid.uuid4().hex[:8]}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    return f"s3://{bucket}"
 
 
 @pytest.fixture(scope="session")

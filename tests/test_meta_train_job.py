@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from jobs.meta_train import Job, meta_train, parse
-from metaner_core import bundle, corpora
+from metaner_core import bundle, corpora, storage
 from metaner_core.columns import Sentence
 from metaner_core.prepare import prepare
 from metaner_core.settings import Settings, preset
@@ -58,6 +58,15 @@ def test_two_workers_give_the_parameters_of_one(one_worker: Path, tmp_path: Path
     moved = furthest(theta(one_worker), start(SETTINGS))
     assert moved > SETTINGS.beta
     assert furthest(theta(one_worker), theta(tmp_path)) < 1e-4 * moved
+
+
+def test_checkpoints_and_bundle_go_to_s3_and_no_secret_with_them(ray_local: None, s3: str) -> None:
+    short = preset("demo", meta_updates=2, dev_every=1, tasks_per_update=2)
+    manifest = meta_train(job(Path("unused"), settings=short, output=f"{s3}/bundle", storage=f"{s3}/runs"))
+    assert bundle.load(f"{s3}/bundle").manifest == manifest
+    files = storage.list_files(s3)
+    assert any("/runs/" in file and file.endswith("state.safetensors") for file in files)
+    assert not [file for file in files if os.environ["AWS_SECRET_ACCESS_KEY"].encode() in storage.read_bytes(file)]
 
 
 def test_a_taken_output_is_refused_before_any_work(one_worker: Path) -> None:
