@@ -18,6 +18,7 @@ MALLOC = {
     "MALLOC_TOP_PAD_": "100000000",
     "THP_MEM_ALLOC_ENABLE": "1",
 }
+USERS_ERRORS = (ValueError, FileNotFoundError, FileExistsError)
 PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")  # no secrets among them
 
 
@@ -69,6 +70,6 @@ def run(main: Callable[[], None]) -> None:
     """Run a job's main function; an error of the user's ends it in one readable line and exit status 2."""
     try:
         main()
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
+    except USERS_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

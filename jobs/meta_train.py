@@ -24,13 +24,14 @@ import ray
 import torch
 from ray import train
 from ray.actor import ActorHandle
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
-from jobs.common import add_ray_options, connect, run, say
+from jobs.common import USERS_ERRORS, add_ray_options, connect, run, say
 from jobs.progress import told
 from metaner_core import bundle, corpora, storage, workers
 from metaner_core.corpora import Sentence
+from metaner_core.encoder import require_source
 from metaner_core.prepare import prepare, usable
 from metaner_core.settings import PRESETS, Settings, parse_overrides, preset
 
@@ -67,9 +68,19 @@ def meta_train(job: Job) -> dict[str, Any]:
     """
     storage.require_unused(job.output, "bundle")
     check_data(job)
+    require_source(job.encoder)
     with told() as board:
-        _trainer(job, board).fit()
+        try:
+            _trainer(job, board).fit()
+        except WorkerGroupError as error:
+            raise _users_error(error) from error
     return json.loads(storage.read_bytes(storage.join(job.output, bundle.MANIFEST)))
+
+
+def _users_error(error: WorkerGroupError) -> Exception:
+    """What a worker found wrong with what the user gave, if that is why training failed; else the failure itself."""
+    causes = (getattr(failure, "cause", failure) for failure in error.worker_failures.values())
+    return next((cause for cause in causes if isinstance(cause, USERS_ERRORS)), error)
 
 
 def _trainer(job: Job, board: ActorHandle) -> TorchTrainer:

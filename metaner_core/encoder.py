@@ -26,6 +26,18 @@ def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     return _load(source, source)
 
 
+def require_source(source: str) -> None:
+    """Raises FileNotFoundError when `source` is a path or an s3:// prefix with nothing there (a hub is not asked)."""
+    if storage.is_remote(source):
+        there = bool(storage.list_files(source))
+    else:
+        there = Path(source).is_dir() or not source.startswith(("/", ".", "~"))
+    if not there:
+        raise FileNotFoundError(
+            f"encoder {source!r}: there is no such folder; give one, s3://, a hub name or `embedded`"
+        )
+
+
 def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     before = hf_logging.get_verbosity()
     hf_logging.set_verbosity_error()  # a masked-LM head in the file is expected and left out

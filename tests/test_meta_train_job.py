@@ -88,6 +88,17 @@ def test_training_data_without_an_entity_is_refused(tmp_path: Path) -> None:
         meta_train(job(tmp_path, train=plain))
 
 
+def test_an_encoder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        meta_train(job(tmp_path, encoder=str(tmp_path / "nothing")))
+
+
+def test_what_a_worker_finds_wrong_reaches_the_user(ray_local: None, tmp_path: Path) -> None:
+    deep = preset("demo", frozen_layers=9)
+    with pytest.raises(ValueError, match="frozen_layers is 9, but the encoder has 4 layers"):
+        meta_train(job(tmp_path, settings=deep, max_failures=0))
+
+
 def test_train_without_dev_is_refused() -> None:
     with pytest.raises(ValueError, match="go together"):
         parse(["--output", "x", "--train", "only.bio"])
