@@ -149,7 +149,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "base": BASE,
     "embedded": EMBEDDED,
     "embedded-base": {**EMBEDDED, **BASE},
-    "demo": {**EMBEDDED, "meta_updates": 120, "dev_every": 40},
+    "demo": {**EMBEDDED, "meta_updates": 300, "tasks_per_update": 8, "dev_every": 100},  # minutes on two cores
 }
 
 
