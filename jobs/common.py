@@ -56,7 +56,7 @@ def device(gpu: bool) -> torch.device:
 
 def quiet() -> None:
     """Leave the log to the job's own lines."""
-    for name in ("ray.data", "ray.train"):
+    for name in ("ray.data", "ray.data._internal.progress", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
 
