@@ -14,19 +14,17 @@ trains the base model (plain fine-tuning) on the same budget.
 import argparse
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
 import torch
-from ray import train
 from ray.actor import ActorHandle
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
+from jobs.checkpoints import RayCheckpoints
 from jobs.common import USERS_ERRORS, add_ray_options, connect, run, say
 from jobs.progress import told
 from metaner_core import bundle, corpora, storage, workers
@@ -125,7 +123,7 @@ def worker(config: Mapping[str, Any]) -> None:
     prepared = prepare(
         job.settings, job.train, job.dev, encoder=job.encoder, device=device, on_update=progress(job.settings, post)
     )
-    state = prepared.trainer.run(RayCheckpoints(post))
+    state = prepared.trainer.run(RayCheckpoints(lambda metrics: post(dev_line(metrics))))
     if workers.rank() == 0:
         facts = {
             "source_name": job.source_name,
@@ -138,28 +136,9 @@ def worker(config: Mapping[str, Any]) -> None:
     workers.wait_for_all()
 
 
-class RayCheckpoints:
-    """Training state kept by Ray Train under the run's storage path."""
-
-    def __init__(self, post: Callable[[str], Any]) -> None:
-        self._post = post
-        self._kept: tempfile.TemporaryDirectory[str] | None = None
-
-    def load(self) -> Path | None:
-        checkpoint = train.get_checkpoint()
-        if checkpoint is None:
-            return None
-        self._kept = tempfile.TemporaryDirectory(prefix="metaner-checkpoint-")
-        return Path(checkpoint.to_directory(self._kept.name))
-
-    def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-        if workers.rank() != 0:
-            train.report(dict(metrics))
-            return
-        self._post("meta-update {update}: loss {loss:.3f}, dev F1 {dev_f1:.2f} (best {best_f1:.2f})".format(**metrics))
-        with tempfile.TemporaryDirectory(prefix="metaner-checkpoint-") as folder:
-            write(Path(folder))
-            train.report(dict(metrics), checkpoint=Checkpoint.from_directory(folder))
+def dev_line(metrics: Mapping[str, Any]) -> str:
+    """What is told of an interval of meta-updates."""
+    return "meta-update {update}: loss {loss:.3f}, dev F1 {dev_f1:.2f} (best {best_f1:.2f})".format(**metrics)
 
 
 def progress(settings: Settings, post: Callable[[str], Any]) -> Callable[[int, float], None]:

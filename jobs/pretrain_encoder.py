@@ -1,0 +1,164 @@
+"""Pre-training of a small encoder as a Ray Train job: raw text in, a folder that every job takes as --encoder out.
+
+    laptop    python -m jobs.pretrain_encoder --text en en.txt.xz --text de de.txt.gz news.de.txt \\
+                  --translations de en-de.tsv.xz --output out/encoder
+    one GPU   python -m jobs.pretrain_encoder --gpu --preset gpu --packed out/packed --output out/encoder
+    cluster   ray job submit --working-dir . -- python -m jobs.pretrain_encoder --gpu --workers 8 --preset gpu \\
+                  --text en s3://bucket/text/en --text de s3://bucket/text/de \\
+                  --translations de s3://bucket/text/en-de.tsv.zst \\
+                  --storage s3://bucket/runs --output s3://bucket/encoder
+
+Text is packed once, by the driver, into a folder under --storage; `python -m metaner_core.pretrain.pack` does that by
+itself, and `python -m metaner_core.pretrain` trains without Ray. Stopped at any moment and started again with the same
+options, the job goes on from its newest checkpoint.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from ray.actor import ActorHandle
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+
+from jobs.checkpoints import RayCheckpoints
+from jobs.common import add_ray_options, connect, run, say
+from jobs.progress import told
+from metaner_core import storage, workers
+from metaner_core.pretrain import folder
+from metaner_core.pretrain.loop import Pretrainer, facts, run_name, speed_lines
+from metaner_core.pretrain.model import FACTS, write_encoder
+from metaner_core.pretrain.pack import add_text_options, pack, texts_of
+from metaner_core.pretrain.packed import MANIFEST, open_packed
+from metaner_core.pretrain.settings import PRESETS, PackSettings, PretrainSettings, overrides, preset
+from metaner_core.pretrain.text import Texts
+
+EVERY_SECONDS = 10  # between two lines of progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one run reads and where it puts things. Either texts or packed (the uri of a packed folder) is given."""
+
+    output: str
+    storage: str
+    texts: Texts | None = None
+    packed: str | None = None
+    pack_settings: PackSettings = field(default_factory=PackSettings)
+    settings: PretrainSettings = field(default_factory=PretrainSettings)
+    workers: int = 1
+    gpu: bool = False
+    threads: int = 1
+    max_failures: int = 2
+
+    def __post_init__(self) -> None:
+        if (self.texts is None) == (self.packed is None):
+            raise ValueError("give either text (--text, --translations) or --packed")
+        if self.settings.batch < self.workers:
+            raise ValueError(f"batch is {self.settings.batch} for {self.workers} workers: each needs a sequence")
+
+
+def pretrain(job: Job) -> dict[str, Any]:
+    """Run the job on the connected Ray and write the encoder. Returns what training.json says beside it.
+
+    Raises FileExistsError when the output is taken, FileNotFoundError and ValueError for text that cannot be read.
+    """
+    storage.require_unused(job.output, "encoder")
+    packed = job.packed or pack_text(job)
+    manifest = json.loads(storage.read_bytes(storage.join(packed, MANIFEST)))
+    with told() as board:
+        _trainer(job, packed, run_name(job.settings, manifest["fingerprint"]), board).fit()
+    return json.loads(storage.read_bytes(storage.join(job.output, FACTS)))
+
+
+def pack_text(job: Job) -> str:
+    """Uri of the job's text, packed: of an earlier run with the same text and settings, or packed now."""
+    assert job.texts is not None
+    texts = job.texts.resolved()
+    parts = json.dumps([texts.described(), job.pack_settings.fingerprint()])
+    uri = storage.join(job.storage, f"packed-{hashlib.sha256(parts.encode()).hexdigest()[:12]}")
+    if not storage.exists(storage.join(uri, MANIFEST)):
+        say(f"packing text into {uri}")
+        pack(texts, uri, job.pack_settings, over_unfinished=True, tell=say)
+    return uri
+
+
+def _trainer(job: Job, packed: str, name: str, board: ActorHandle) -> TorchTrainer:
+    fs, path = storage.filesystem(job.storage)
+    resources = {"CPU": 1.0, "GPU": 1.0} if job.gpu else {"CPU": 1.0}
+    return TorchTrainer(
+        worker,
+        train_loop_config={"job": job, "packed": packed, "board": board},
+        torch_config=TorchConfig(backend="nccl" if job.gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources),
+        run_config=RunConfig(
+            name=name,
+            storage_path=path,
+            storage_filesystem=fs,
+            failure_config=FailureConfig(max_failures=job.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+
+
+def worker(config: Mapping[str, Any]) -> None:
+    """What each Ray Train worker does: the whole of pre-training, in step with the others."""
+    job: Job = config["job"]
+    if not job.gpu:
+        torch.set_num_threads(job.threads)
+    device = get_device() if job.gpu else torch.device("cpu")
+    post = config["board"].post.remote if workers.rank() == 0 else lambda line: None
+    with storage.local_copy(config["packed"]) as local:
+        packed = open_packed(local)
+        trainer = Pretrainer(packed, job.settings, device, speed_lines(job.settings, post, every=EVERY_SECONDS))
+        state = trainer.run(RayCheckpoints(lambda metrics: post(folder.told(metrics))))
+        if workers.rank() == 0:
+            made = {**facts(state, packed, job.settings), "workers": job.workers}
+            write_encoder(state.model, packed, job.output, made)
+        workers.wait_for_all()
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
+    """Command line to job. Raises ValueError for options that do not go together."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.pretrain_encoder", description="Pre-train a small encoder.")
+    add_text_options(parser)
+    parser.add_argument("--packed", help="a folder or s3:// prefix of packed text, in place of --text")
+    parser.add_argument("--preset", default="laptop", choices=PRESETS, help="named settings (default: laptop)")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one setting")
+    parser.add_argument("--pack-set", action="append", default=[], metavar="FIELD=VALUE", help="likewise, of packing")
+    parser.add_argument("--output", required=True, help="the encoder: an unused folder or s3:// prefix")
+    parser.add_argument("--storage", default="out/runs", help="checkpoints and packed text: folder or s3:// prefix")
+    parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (default: 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of a worker without GPU (default: 1)")
+    parser.add_argument("--max-failures", type=int, default=2, help="crashed workers to recover from (default: 2)")
+    add_ray_options(parser)
+    options = parser.parse_args(arguments)
+    job = Job(
+        texts=texts_of(options) if options.text or options.translations else None,
+        packed=storage.absolute(options.packed) if options.packed else None,
+        pack_settings=PackSettings(**overrides(PackSettings, options.pack_set)),
+        settings=preset(options.preset, **overrides(PretrainSettings, options.set)),
+        output=storage.absolute(options.output),
+        storage=storage.absolute(options.storage),
+        workers=options.workers,
+        gpu=options.gpu,
+        threads=options.threads,
+        max_failures=options.max_failures,
+    )
+    return job, options.address
+
+
+def main() -> None:
+    job, address = parse()
+    connect(address, cpus=job.workers + 1)
+    made = pretrain(job)
+    last = made["history"][-1]
+    say(f"encoder of {made['parameters']:,} parameters at {job.output}: {folder.told(last)}")
+
+
+if __name__ == "__main__":
+    run(main)
