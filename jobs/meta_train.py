@@ -20,36 +20,28 @@ from typing import Any
 
 import ray
 import torch
-from ray.actor import ActorHandle
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
-from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.train import WorkerGroupError
+from ray.train.torch import get_device
 
 from jobs.checkpoints import RayCheckpoints
-from jobs.common import USERS_ERRORS, add_ray_options, connect, run, say
+from jobs.common import USERS_ERRORS, connect, run, say
 from jobs.progress import told
+from jobs.training import EVERY_SECONDS, TrainingRun, add_training_options, trainer, training_run
 from metaner_core import bundle, corpora, storage, workers
 from metaner_core.corpora import Sentence
 from metaner_core.encoder import require_source
 from metaner_core.prepare import prepare, usable
 from metaner_core.settings import PRESETS, Settings, parse_overrides, preset
 
-EVERY_SECONDS = 10  # between two lines of progress
-
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(TrainingRun):
     """What one run trains on and where it puts things."""
 
     settings: Settings
     train: Sequence[Sentence]
     dev: Sequence[Sentence]
     encoder: str
-    output: str
-    storage: str
-    workers: int = 1
-    gpu: bool = False
-    threads: int = 1
-    max_failures: int = 2
     source_name: str = "files"
 
     def name(self) -> str:
@@ -64,12 +56,12 @@ def meta_train(job: Job) -> dict[str, Any]:
 
     Raises FileExistsError when the output is taken and ValueError when the data do not fit the settings.
     """
-    storage.require_unused(job.output, "bundle")
+    storage.require_unused(job.output, "bundle", run=job.name())
     check_data(job)
     require_source(job.encoder)
     with told() as board:
         try:
-            _trainer(job, board).fit()
+            trainer(job, job.name(), worker, {"job": ray.put(job), "board": board}).fit()
         except WorkerGroupError as error:
             raise _users_error(error) from error
     return json.loads(storage.read_bytes(storage.join(job.output, bundle.MANIFEST)))
@@ -79,27 +71,6 @@ def _users_error(error: WorkerGroupError) -> Exception:
     """What a worker found wrong with what the user gave, if that is why training failed; else the failure itself."""
     causes = (getattr(failure, "cause", failure) for failure in error.worker_failures.values())
     return next((cause for cause in causes if isinstance(cause, USERS_ERRORS)), error)
-
-
-def _trainer(job: Job, board: ActorHandle) -> TorchTrainer:
-    fs, path = storage.filesystem(job.storage)
-    return TorchTrainer(
-        worker,
-        train_loop_config={"job": ray.put(job), "board": board},
-        torch_config=TorchConfig(backend="nccl" if job.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=_resources(job)),
-        run_config=RunConfig(
-            name=job.name(),
-            storage_path=path,
-            storage_filesystem=fs,
-            failure_config=FailureConfig(max_failures=job.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-        ),
-    )
-
-
-def _resources(job: Job) -> dict[str, float]:
-    return {"CPU": 1, "GPU": 1} if job.gpu else {"CPU": 1}
 
 
 def check_data(job: Job) -> None:
@@ -132,7 +103,7 @@ def worker(config: Mapping[str, Any]) -> None:
             "history": state.history,
             "workers": job.workers,
         }
-        bundle.write(job.output, prepared, facts=facts)
+        bundle.write(job.output, prepared, facts=facts, run=job.name())
     workers.wait_for_all()
 
 
@@ -168,12 +139,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
     parser.add_argument("--train", help="your own column file in place of --corpus")
     parser.add_argument("--dev", help="goes with --train")
-    parser.add_argument("--output", required=True, help="the bundle: an unused folder or s3:// prefix")
-    parser.add_argument("--storage", default="out/runs", help="checkpoints: folder or s3:// prefix")
-    parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (default: 1)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a worker without GPU (default: 1)")
-    parser.add_argument("--max-failures", type=int, default=2, help="crashed workers to recover from (default: 2)")
-    add_ray_options(parser)
+    add_training_options(parser, output="the bundle", storage="checkpoints")
     options = parser.parse_args(arguments)
     if bool(options.train) != bool(options.dev):
         raise ValueError("--train and --dev go together: give both, or neither and a --corpus")
@@ -189,12 +155,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
         dev=parts[1],
         source_name=options.train or options.corpus,
         encoder=options.encoder,
-        output=storage.absolute(options.output),
-        storage=storage.absolute(options.storage),
-        workers=options.workers,
-        gpu=options.gpu,
-        threads=options.threads,
-        max_failures=options.max_failures,
+        **training_run(options),
     )
     return job, options.address
 

@@ -21,13 +21,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from ray.actor import ActorHandle
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.train.torch import get_device
 
 from jobs.checkpoints import RayCheckpoints
-from jobs.common import add_ray_options, connect, run, say
+from jobs.common import connect, run, say
 from jobs.progress import told
+from jobs.training import EVERY_SECONDS, TrainingRun, add_training_options, trainer, training_run
 from metaner_core import storage, workers
 from metaner_core.pretrain import folder
 from metaner_core.pretrain.loop import Pretrainer, facts, run_name, speed_lines
@@ -37,23 +36,15 @@ from metaner_core.pretrain.packed import MANIFEST, open_packed
 from metaner_core.pretrain.settings import PRESETS, PackSettings, PretrainSettings, overrides, preset
 from metaner_core.pretrain.text import Texts
 
-EVERY_SECONDS = 10  # between two lines of progress
-
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(TrainingRun):
     """What one run reads and where it puts things. Either texts or packed (the uri of a packed folder) is given."""
 
-    output: str
-    storage: str
     texts: Texts | None = None
     packed: str | None = None
     pack_settings: PackSettings = field(default_factory=PackSettings)
     settings: PretrainSettings = field(default_factory=PretrainSettings)
-    workers: int = 1
-    gpu: bool = False
-    threads: int = 1
-    max_failures: int = 2
 
     def __post_init__(self) -> None:
         if (self.texts is None) == (self.packed is None):
@@ -67,11 +58,14 @@ def pretrain(job: Job) -> dict[str, Any]:
 
     Raises FileExistsError when the output is taken, FileNotFoundError and ValueError for text that cannot be read.
     """
-    storage.require_unused(job.output, "encoder")
+    if not storage.unfinished(job.output):  # whose leavings those are is known when the text is packed
+        storage.require_unused(job.output, "encoder")
     packed = job.packed or pack_text(job)
     manifest = json.loads(storage.read_bytes(storage.join(packed, MANIFEST)))
+    name = run_name(job.settings, manifest["fingerprint"])
+    storage.require_unused(job.output, "encoder", run=name)
     with told() as board:
-        _trainer(job, packed, run_name(job.settings, manifest["fingerprint"]), board).fit()
+        trainer(job, name, worker, {"job": job, "packed": packed, "board": board}).fit()
     return json.loads(storage.read_bytes(storage.join(job.output, FACTS)))
 
 
@@ -87,24 +81,6 @@ def pack_text(job: Job) -> str:
     return uri
 
 
-def _trainer(job: Job, packed: str, name: str, board: ActorHandle) -> TorchTrainer:
-    fs, path = storage.filesystem(job.storage)
-    resources = {"CPU": 1.0, "GPU": 1.0} if job.gpu else {"CPU": 1.0}
-    return TorchTrainer(
-        worker,
-        train_loop_config={"job": job, "packed": packed, "board": board},
-        torch_config=TorchConfig(backend="nccl" if job.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources),
-        run_config=RunConfig(
-            name=name,
-            storage_path=path,
-            storage_filesystem=fs,
-            failure_config=FailureConfig(max_failures=job.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-        ),
-    )
-
-
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does: the whole of pre-training, in step with the others."""
     job: Job = config["job"]
@@ -118,7 +94,7 @@ def worker(config: Mapping[str, Any]) -> None:
         state = trainer.run(RayCheckpoints(lambda metrics: post(folder.told(metrics))))
         if workers.rank() == 0:
             made = {**facts(state, packed, job.settings), "workers": job.workers}
-            write_encoder(state.model, packed, job.output, made)
+            write_encoder(state.model, packed, job.output, made, run=run_name(job.settings, packed.fingerprint))
         workers.wait_for_all()
 
 
@@ -130,24 +106,14 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="named settings (default: laptop)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one setting")
     parser.add_argument("--pack-set", action="append", default=[], metavar="FIELD=VALUE", help="likewise, of packing")
-    parser.add_argument("--output", required=True, help="the encoder: an unused folder or s3:// prefix")
-    parser.add_argument("--storage", default="out/runs", help="checkpoints and packed text: folder or s3:// prefix")
-    parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (default: 1)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a worker without GPU (default: 1)")
-    parser.add_argument("--max-failures", type=int, default=2, help="crashed workers to recover from (default: 2)")
-    add_ray_options(parser)
+    add_training_options(parser, output="the encoder", storage="checkpoints and packed text")
     options = parser.parse_args(arguments)
     job = Job(
         texts=texts_of(options) if options.text or options.translations else None,
         packed=storage.absolute(options.packed) if options.packed else None,
         pack_settings=PackSettings(**overrides(PackSettings, options.pack_set)),
         settings=preset(options.preset, **overrides(PretrainSettings, options.set)),
-        output=storage.absolute(options.output),
-        storage=storage.absolute(options.storage),
-        workers=options.workers,
-        gpu=options.gpu,
-        threads=options.threads,
-        max_failures=options.max_failures,
+        **training_run(options),
     )
     return job, options.address
 

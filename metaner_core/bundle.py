@@ -73,12 +73,13 @@ class Bundle:
         return self.index.search(vectors, self.settings.neighbours, skip_first=skip)
 
 
-def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any]) -> dict[str, Any]:
+def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | None = None) -> dict[str, Any]:
     """Write a bundle of a trained tagger; the manifest goes last. facts: what else it should say (scores, command).
 
-    Raises FileExistsError when something lies at uri already. Returns the manifest.
+    run: a name for all that decides the bundle; what the same run left when it was stopped while writing is replaced.
+    Raises FileExistsError when anything else lies at uri already. Returns the manifest.
     """
-    storage.require_unused(uri, "bundle")
+    storage.require_unused(uri, "bundle", run=run)
     engine = prepared.trainer.engine
     with tempfile.TemporaryDirectory(prefix="metaner-bundle-") as name:
         folder = Path(name)
@@ -91,7 +92,7 @@ def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any]) -> dict[str
         save_arrays({"vectors": np.ascontiguousarray(prepared.vectors)}, folder / "index.safetensors")
         manifest = _manifest(folder, engine.settings, prepared.source, facts)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-        storage.publish(folder, uri, last=MANIFEST)
+        storage.publish(folder, uri, last=MANIFEST, run=run)
     return manifest
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
+UNFINISHED = "unfinished.txt"
+
 
 def is_remote(uri: str) -> bool:
     return uri.startswith("s3://")
@@ -73,6 +75,12 @@ def write_bytes(uri: str, content: bytes) -> None:
         stream.write(content)
 
 
+def delete(uri: str) -> None:
+    """Delete one file."""
+    fs, path = filesystem(uri)
+    fs.delete_file(path)
+
+
 def list_files(uri: str) -> list[str]:
     """Uris of all files below a folder, sorted; empty if there is no such folder."""
     fs, path = filesystem(uri)
@@ -86,12 +94,21 @@ def exists(uri: str) -> bool:
     return fs.get_file_info(path).type != pafs.FileType.NotFound
 
 
-def require_unused(uri: str, what: str) -> None:
-    """Raises FileExistsError when anything lies at uri: nothing is ever overwritten."""
+def require_unused(uri: str, what: str, *, run: str | None = None) -> None:
+    """Raises FileExistsError when anything lies at uri, unless this very run was stopped while it published there:
+    nothing else is ever overwritten. run: a name that stands for all that decides what is published."""
+    if run is not None and unfinished(uri) == run:
+        return
     if (exists(uri) and not _is_folder(uri)) or list_files(uri):
         raise FileExistsError(
             f"{uri} already holds files; a {what} is never overwritten: name another path or delete it"
         )
+
+
+def unfinished(uri: str) -> str | None:
+    """Name of the run that began to publish at uri and has not come to its end, if there is one."""
+    mark = join(uri, UNFINISHED)
+    return read_bytes(mark).decode() if exists(mark) else None
 
 
 def _is_folder(uri: str) -> bool:
@@ -115,8 +132,13 @@ def local_copy(uri: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def publish(folder: Path, uri: str, *, last: str) -> None:
-    """Copy a local folder's files to uri, the file named `last` after all others, as the mark that it is whole."""
+def publish(folder: Path, uri: str, *, last: str, run: str | None = None) -> None:
+    """Copy a local folder's files to uri, the file named `last` after all others, as the mark that it is whole.
+
+    run: while this goes on its name lies there too, so that the same run may start over if it is stopped meanwhile.
+    """
+    if run is not None:
+        write_bytes(join(uri, UNFINISHED), run.encode())
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / last)
     for file in [*files, folder / last]:
         target = join(uri, file.relative_to(folder).as_posix())
@@ -126,3 +148,5 @@ def publish(folder: Path, uri: str, *, last: str) -> None:
         else:
             Path(target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
+    if run is not None:
+        delete(join(uri, UNFINISHED))

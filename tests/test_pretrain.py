@@ -129,7 +129,7 @@ def test_the_loss_is_that_of_the_whole_model(packed: Packed) -> None:
 def written(packed: Packed, tmp_path_factory: pytest.TempPathFactory) -> tuple[State, str]:
     settings, uri = small(), str(tmp_path_factory.mktemp("out") / "encoder")
     state = Pretrainer(packed, settings).run(NoCheckpoints())
-    write_encoder(state.model, packed, uri, facts(state, packed, settings))
+    write_encoder(state.model, packed, uri, facts(state, packed, settings), run="one")
     return state, uri
 
 

@@ -67,6 +67,28 @@ def test_the_mark_is_published_last(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert order == ["b", "z", "a-mark"]
 
 
+def test_a_run_stopped_while_it_publishes_may_start_over_and_no_other(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "mark").write_text("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            storage.publish(tmp_path / "from", f"{place}/out", last="mark", run="mine")
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        storage.require_unused(f"{place}/out", "bundle", run="another")
+    storage.require_unused(f"{place}/out", "bundle", run="mine")
+    storage.publish(tmp_path / "from", f"{place}/out", last="mark", run="mine")
+    assert storage.list_files(f"{place}/out") == [f"{place}/out/mark"]
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        storage.require_unused(f"{place}/out", "bundle", run="mine")
+
+
+def interrupted(uri: str) -> None:
+    raise KeyboardInterrupt
+
+
 def test_another_scheme_is_refused() -> None:
     with pytest.raises(ValueError, match=r"only local paths and s3://"):
         storage.filesystem("ftp://host/file")

@@ -40,7 +40,6 @@ def parser() -> argparse.ArgumentParser:
 
 def pretrain(options: argparse.Namespace) -> None:
     settings = preset(options.preset, **overrides(PretrainSettings, options.set))
-    storage.require_unused(options.output, "encoder")
     if options.threads:
         torch.set_num_threads(options.threads)
     device = _join(options.device)
@@ -48,12 +47,14 @@ def pretrain(options: argparse.Namespace) -> None:
         packed = open_packed(folder)
         if settings.batch < workers.count():
             raise ValueError(f"batch is {settings.batch} for {workers.count()} processes: each needs a sequence")
-        run = Path(options.storage) / run_name(settings, packed.fingerprint)
+        name = run_name(settings, packed.fingerprint)
+        storage.require_unused(options.output, "encoder", run=name)
+        run = Path(options.storage) / name
         _say(f"pre-training in {run} on {workers.count()} x {device}")
         trainer = Pretrainer(packed, settings, device, speed_lines(settings, _say, every=EVERY_SECONDS))
         state = trainer.run(FolderCheckpoints(run, _say))
         if workers.rank() == 0:
-            write_encoder(state.model, packed, options.output, facts(state, packed, settings))
+            write_encoder(state.model, packed, options.output, facts(state, packed, settings), run=name)
         workers.wait_for_all()
     _say(f"encoder at {options.output}")
 

@@ -92,11 +92,16 @@ def _vectors(model: BertForMaskedLM, packed: Packed, held: Pairs, side: int) -> 
     return torch.cat(vectors)
 
 
-def write_encoder(model: BertForMaskedLM, packed: Packed, uri: str, facts: Mapping[str, Any]) -> None:
-    """A Hugging Face folder in half precision; `facts` lie beside it in training.json, which is written last."""
+def write_encoder(model: BertForMaskedLM, packed: Packed, uri: str, facts: Mapping[str, Any], *, run: str) -> None:
+    """A Hugging Face folder in half precision; `facts` lie beside it in training.json, which is written last.
+
+    run: name of the run; what it left when it was stopped while writing is replaced. Raises FileExistsError when
+    anything else lies at uri.
+    """
+    storage.require_unused(uri, "encoder", run=run)
     with tempfile.TemporaryDirectory(prefix="metaner-encoder-") as name:
         folder = Path(name)
         copy.deepcopy(model).half().save_pretrained(folder)
         fast(packed.tokenizer, longest=model.config.max_position_embeddings).save_pretrained(folder)
         (folder / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        storage.publish(folder, uri, last=FACTS)
+        storage.publish(folder, uri, last=FACTS, run=run)
