@@ -28,6 +28,15 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--gpu", action="store_true", help="one GPU for each worker or actor")
 
 
+def add_engine_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        default="batched",
+        choices=("batched", "reference"),
+        help="reference: one sentence or task at a time, for checking (default: batched)",
+    )
+
+
 def environment() -> dict[str, str]:
     """Environment variables that workers and actors need."""
     return MALLOC | {name: os.environ[name] for name in PASSED_ON if name in os.environ}

@@ -24,7 +24,7 @@ from ray.actor import ActorHandle
 from rich.console import Console
 from rich.table import Table
 
-from jobs.common import add_ray_options, connect, device, run, say
+from jobs.common import add_engine_option, add_ray_options, connect, device, run, say
 from jobs.progress import told
 from metaner_core import bundle, corpora, storage
 from metaner_core.corpora import Sentence
@@ -34,6 +34,7 @@ from metaner_core.scoring import Counts, Scores, count, scores
 from metaner_core.tagger import Prediction
 
 ENGINES = ("unadapted", "adapted")
+TOGETHER = 128  # sentences that an actor is given at once: the more, the more they share
 DEFAULT = ("embedded-es", "embedded-nl", "embedded-de", "embedded-fr", "embedded-zh")
 
 
@@ -59,7 +60,9 @@ class Result:
         return scores(self.counts[engine])
 
 
-def evaluate(uri: str, tests: Sequence[Test], *, actors: int = 1, gpu: bool = False, threads: int = 1) -> list[Result]:
+def evaluate(
+    uri: str, tests: Sequence[Test], *, actors: int = 1, gpu: bool = False, threads: int = 1, engine: str = "batched"
+) -> list[Result]:
     """Score the bundle at uri on every test, on the connected Ray; only counts come back to the driver."""
     rows = [
         {"test": t.name, "types": list(t.types), "words": list(s.words), "labels": list(s.labels)}
@@ -69,11 +72,11 @@ def evaluate(uri: str, tests: Sequence[Test], *, actors: int = 1, gpu: bool = Fa
     ]
     with told() as board:
         found = (
-            ray.data.from_items(rows, override_num_blocks=max(1, min(len(rows) // 16, 200)))
+            ray.data.from_items(rows, override_num_blocks=max(1, min(len(rows) // TOGETHER, 200)))
             .map_batches(
                 Scorer,
-                fn_constructor_args=(uri, gpu, threads, board, len(rows)),
-                batch_size=32,
+                fn_constructor_args=(uri, gpu, threads, engine, board, len(rows)),
+                batch_size=TOGETHER,
                 batch_format="pyarrow",
                 concurrency=actors,
                 num_cpus=1,
@@ -98,10 +101,10 @@ def _result(test: Test, rows: Iterable[Mapping[str, Any]]) -> Result:
 class Scorer:
     """An actor that holds the bundle and turns labelled sentences into phrase counts."""
 
-    def __init__(self, uri: str, gpu: bool, threads: int, board: ActorHandle, total: int) -> None:
+    def __init__(self, uri: str, gpu: bool, threads: int, engine: str, board: ActorHandle, total: int) -> None:
         if not gpu:
             torch.set_num_threads(threads)
-        self.bundle = bundle.load(uri, device=device(gpu))
+        self.bundle = bundle.load(uri, device=device(gpu), engine=engine)
         self.board, self.total, self.done, self.told = board, total, 0, time.monotonic()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -175,10 +178,7 @@ def to_json(uri: str, manifest: Mapping[str, Any], results: Sequence[Result]) ->
         {
             "test": r.name,
             "sentences": r.sentences,
-            **{
-                e: {"f1": r.scores(e).overall.f1, "counts": r.counts[e].to_dict(), "seconds": r.seconds[e]}
-                for e in ENGINES
-            },
+            **{engine: _facts(r, engine) for engine in ENGINES},
         }
         for r in results
     ]
@@ -208,6 +208,7 @@ def main() -> None:
     parser.add_argument("--actors", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
     parser.add_argument("--output", help="a JSON file of the scores and counts; must not exist")
+    add_engine_option(parser)
     add_ray_options(parser)
     options = parser.parse_args()
     if options.output:
@@ -220,7 +221,8 @@ def main() -> None:
     uri = storage.absolute(options.bundle)
     manifest = json.loads(storage.read_bytes(storage.join(uri, bundle.MANIFEST)))
     connect(options.address, cpus=options.actors + 2)
-    results = evaluate(uri, tests, actors=options.actors, gpu=options.gpu, threads=options.threads)
+    how = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads, "engine": options.engine}
+    results = evaluate(uri, tests, **how)
     Console(width=120).print(table(results))
     for engine in ENGINES:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)

@@ -24,7 +24,7 @@ from ray.train import WorkerGroupError
 from ray.train.torch import get_device
 
 from jobs.checkpoints import RayCheckpoints
-from jobs.common import USERS_ERRORS, connect, run, say
+from jobs.common import USERS_ERRORS, add_engine_option, connect, run, say
 from jobs.progress import told
 from jobs.training import EVERY_SECONDS, TrainingRun, add_training_options, trainer, training_run
 from metaner_core import bundle, corpora, storage, workers
@@ -42,6 +42,7 @@ class Job(TrainingRun):
     train: Sequence[Sentence]
     dev: Sequence[Sentence]
     encoder: str
+    engine: str = "batched"
     source_name: str = "files"
 
     def name(self) -> str:
@@ -92,7 +93,13 @@ def worker(config: Mapping[str, Any]) -> None:
     device = get_device() if job.gpu else torch.device("cpu")
     post = config["board"].post.remote if workers.rank() == 0 else lambda line: None
     prepared = prepare(
-        job.settings, job.train, job.dev, encoder=job.encoder, device=device, on_update=progress(job.settings, post)
+        job.settings,
+        job.train,
+        job.dev,
+        encoder=job.encoder,
+        device=device,
+        engine=job.engine,
+        on_update=progress(job.settings, post),
     )
     state = prepared.trainer.run(RayCheckpoints(lambda metrics: post(dev_line(metrics))))
     if workers.rank() == 0:
@@ -139,6 +146,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
     parser.add_argument("--train", help="your own column file in place of --corpus")
     parser.add_argument("--dev", help="goes with --train")
+    add_engine_option(parser)
     add_training_options(parser, output="the bundle", storage="checkpoints")
     options = parser.parse_args(arguments)
     if bool(options.train) != bool(options.dev):
@@ -155,6 +163,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
         dev=parts[1],
         source_name=options.train or options.corpus,
         encoder=options.encoder,
+        engine=options.engine,
         **training_run(options),
     )
     return job, options.address

@@ -35,7 +35,6 @@ class Engine:
 
         overlaps: predict words in the repeated part of a window a second time, as the authors' scoring does.
         """
-        self.tagger.eval()
         found = [Prediction()] * len(sentences)
         for rows in _by_length(sentences):
             for row, prediction in zip(rows, self._predict([sentences[i] for i in rows], overlaps), strict=True):
@@ -49,21 +48,19 @@ class Engine:
         for sentence, ids in zip(sentences, support, strict=True):
             try:
                 if sentence.ids:
-                    torch.manual_seed(adaptation_seed(sentence, self.settings))
-                    self._adapt([self.source[i] for i in ids])
-                self.tagger.eval()
+                    dropout = torch.Generator(self.device).manual_seed(adaptation_seed(sentence, self.settings))
+                    self._adapt([self.source[i] for i in ids], dropout if self.settings.adapt_dropout else None)
                 found.extend(self._predict([sentence], overlaps))
             finally:  # whatever happens, the next sentence starts from θ*
                 restore(self.tagger, theta)
         return found
 
-    def _adapt(self, support: Sequence[Encoded]) -> None:
+    def _adapt(self, support: Sequence[Encoded], dropout: torch.Generator | None) -> None:
         """One step (or adapt_steps) from θ* with γ on the loss of Eq. 3: no masking, no max term."""
-        self.tagger.train(self.settings.adapt_dropout)
         batch = collate(support, self.tokenizer, label_set=self.label_set, device=self.device)
         steps(
             self.tagger,
-            lambda: loss(self.tagger(batch), batch, reduction=self.settings.batch_loss, max_loss_weight=0.0),
+            lambda: loss(self.tagger(batch, dropout), batch, reduction=self.settings.batch_loss, max_loss_weight=0.0),
             optim.fresh(self.settings.optimizer, self.tagger.trained(), self.settings.gamma),
             self.settings.adapt_steps,
         )

@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core import __version__, storage
+from metaner_core import engine as engines
 from metaner_core.adapt import Engine
 from metaner_core.corpora import Sentence
 from metaner_core.encoder import load_encoder, longest_input
@@ -52,6 +53,7 @@ class Bundle:
     vectors: np.ndarray  # [N, d]
     manifest: Mapping[str, Any]
     device: torch.device | str = "cpu"
+    engine_kind: str = "batched"  # or `reference`
 
     @functools.cached_property
     def encode(self) -> Encoding:
@@ -64,7 +66,8 @@ class Bundle:
     @functools.cached_property
     def engine(self) -> Engine:
         source = [self.encode(s.words, s.labels) for s in self.source]
-        return Engine(self.tagger, self.tokenizer, LabelSet.of(self.settings), self.settings, source, self.device)
+        made = engines.KINDS[self.engine_kind]
+        return made(self.tagger, self.tokenizer, LabelSet.of(self.settings), self.settings, source, self.device)
 
     def support(self, sentences: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray]:
         """Ids and similarities [n, K] of each sentence's nearest source sentences."""
@@ -128,8 +131,11 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(uri: str, *, device: torch.device | str = "cpu") -> Bundle:
-    """Read and verify a bundle. Raises FileNotFoundError or ValueError naming every file that is missing or altered."""
+def load(uri: str, *, device: torch.device | str = "cpu", engine: str = "batched") -> Bundle:
+    """Read and verify a bundle. engine: `batched` or `reference` (see metaner_core.engine).
+
+    Raises FileNotFoundError or ValueError naming every file that is missing or altered.
+    """
     with storage.local_copy(uri) as folder:
         manifest = _verified(folder, uri)
         settings = Settings.from_dict(manifest["settings"])
@@ -142,7 +148,7 @@ def load(uri: str, *, device: torch.device | str = "cpu") -> Bundle:
     encoder.requires_grad_(False)
     tagger.to(device)
     encoder.to(device)  # type: ignore[arg-type]
-    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device)
+    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device, engine)
 
 
 @torch.no_grad()

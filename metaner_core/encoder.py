@@ -1,6 +1,7 @@
 """Pre-trained multilingual encoders and their tokenizers: from a hub name, a local folder, s3:// or the package."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,6 +11,14 @@ from transformers.utils import logging as hf_logging
 from metaner_core import storage
 
 EMBEDDED = Path(__file__).parent / "embedded" / "encoder"
+LAYER = {  # the parameters of a layer that this file knows what to do with
+    f"{module}.{kind}"
+    for module in (
+        *(f"attention.{part}" for part in ("self.query", "self.key", "self.value", "output.dense", "output.LayerNorm")),
+        *("intermediate.dense", "output.dense", "output.LayerNorm"),
+    )
+    for kind in ("weight", "bias")
+}
 
 
 def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -55,7 +64,7 @@ def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
         raise ValueError(f"encoder {source!r}: its tokenizer must have [CLS], [SEP], [MASK] and [UNK] tokens")
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None  # tagging reads token vectors, retrieval the [CLS] vector itself
-    layers(encoder)
+    require_known(encoder)
     return encoder.eval(), tokenizer
 
 
@@ -65,6 +74,21 @@ def layers(encoder: nn.Module) -> nn.ModuleList:
     if not isinstance(found, nn.ModuleList):
         raise ValueError(f"{type(encoder).__name__} has no encoder.layer: use an encoder of the BERT or RoBERTa family")
     return found
+
+
+def require_known(encoder: nn.Module) -> None:
+    """Raises ValueError unless the layers are BERT's or (XLM-)RoBERTa's, which metaner_core.transformer computes."""
+    config: Any = encoder.config
+    for number, layer in enumerate(layers(encoder)):
+        if odd := {name for name, _ in layer.named_parameters()} ^ LAYER:
+            raise ValueError(
+                f"{type(encoder).__name__}: layer {number} differs from BERT's in {', '.join(sorted(odd)[:4])}: "
+                "use an encoder of the BERT or RoBERTa family"
+            )
+    if getattr(config, "position_embedding_type", None) not in (None, "absolute") or getattr(
+        config, "is_decoder", False
+    ):
+        raise ValueError(f"{type(encoder).__name__}: expected an encoder with absolute positions")
 
 
 def freeze(encoder: nn.Module, frozen_layers: int) -> None:
@@ -81,9 +105,3 @@ def longest_input(encoder: PreTrainedModel) -> int:
     """Positions that one input may have, special tokens included (RoBERTa keeps the first two for itself)."""
     padding = getattr(encoder.get_submodule("embeddings"), "padding_idx", None)
     return encoder.config.max_position_embeddings - (0 if padding is None else padding + 1)
-
-
-def set_dropout(encoder: nn.Module, p: float) -> None:
-    for module in encoder.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = p

@@ -123,7 +123,7 @@ class Batch:
 
     ids, attention: [W, T]. row, col: [P] positions in the batch that carry a loss or a prediction. sentence: [P] the
     sentence (0..n-1) a position belongs to. labels: [P] label ids, or None. word: [P] index of the word in its
-    sentence, -1 for a position that is no word's fresh first subword.
+    sentence, -1 for a position that is no word's fresh first subword. sentence_of_window: [W].
     """
 
     ids: torch.Tensor
@@ -134,6 +134,7 @@ class Batch:
     labels: torch.Tensor | None
     word: torch.Tensor
     sentences: int
+    sentence_of_window: torch.Tensor
 
 
 def collate(
@@ -152,12 +153,14 @@ def collate(
     """
     cls, sep, pad = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
     rows: list[list[int]] = []
+    owners: list[int] = []
     at: list[tuple[int, int, int, int, str]] = []  # row, column, sentence, word, label
     for n, sentence in enumerate(sentences):
         own = ids[n] if ids is not None else sentence.ids
         for window in sentence.windows:
             at.extend(_positions(sentence, window, n, len(rows), label_set, overlaps))
             rows.append([cls, *own[window.start : window.stop], sep])
+            owners.append(n)
     width = max(map(len, rows), default=0)
     padded = torch.tensor([row + [pad] * (width - len(row)) for row in rows], dtype=torch.long)
     attention = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], dtype=torch.long)
@@ -166,7 +169,8 @@ def collate(
     row, col, sentence_of, word = index.to(device)
     shape = (len(rows), width)  # said outright, for a batch of no rows has none of its own
     padded, attention = padded.reshape(shape).to(device), attention.reshape(shape).to(device)
-    return Batch(padded, attention, row, col, sentence_of, labels, word, len(sentences))
+    owner = torch.tensor(owners, dtype=torch.long, device=device)
+    return Batch(padded, attention, row, col, sentence_of, labels, word, len(sentences), owner)
 
 
 def _positions(

@@ -1,11 +1,11 @@
-"""Meta-training (Alg. 1, Eq. 7-12): first-order MAML over pseudo tasks, the plain way, one task at a time.
+"""Meta-training (Alg. 1, Eq. 7-12): first-order MAML over pseudo tasks.
 
 The loop runs in one process or in several that share torch.distributed; nothing here knows which. With inner_steps
 = 0 the meta-gradient is the plain gradient of a batch of sentences: fine-tuning, the base model.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,12 +14,13 @@ import torch
 from metaner_core import optim, workers
 from metaner_core.adapt import Engine, restore, steps
 from metaner_core.checkpoint import Checkpoints, TrainingState
-from metaner_core.encoding import Encoded, collate
+from metaner_core.encoding import Encoded
+from metaner_core.engine import BatchedEngine
+from metaner_core.meta_batch import Gradient, chunk_gradient, tasks_at_once
 from metaner_core.scoring import Counts, Scores, count, scores
 from metaner_core.tagger import loss
-from metaner_core.tasks import Task, Tasks, dropout_seed, masked
-
-Gradient = dict[str, torch.Tensor]
+from metaner_core.tasks import Task, Tasks, dropout_seed, task_batch
+from metaner_core.trace import chunks
 
 
 @dataclass
@@ -63,8 +64,7 @@ class MetaTrainer:
         # Added up in float64, so that the order of the tasks, and so the number of workers, leaves no trace.
         total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in trained.items()}
         query_loss = torch.zeros((), dtype=torch.float64, device=self.engine.device)
-        for task in workers.share(self._tasks.of_update(update)):
-            gradient, value = self.task_gradient(task, alpha)
+        for gradient, value in self._gradients(self._tasks.of_update(update), alpha):
             query_loss += value
             for name, g in gradient.items():
                 total[name] += g
@@ -77,32 +77,40 @@ class MetaTrainer:
         self.engine.tagger.zero_grad(set_to_none=True)
         return query_loss.item() / settings.tasks_per_update
 
+    def _gradients(self, tasks: Sequence[Task], alpha: float) -> Iterator[tuple[Gradient, torch.Tensor | float]]:
+        """Gradients and query losses of this worker's share: sums over chunks of tasks; by the reference, of each task.
+
+        Chunks are shared out whole: which tasks were together leaves its trace in the rounding, and must not depend on
+        the number of workers.
+        """
+        if not isinstance(self.engine, BatchedEngine):
+            return (self.task_gradient(task, alpha) for task in workers.share(tasks))
+        parts = [tasks[p.start : p.stop] for p in chunks(len(tasks), tasks_at_once(self.engine))]
+        return (chunk_gradient(self.engine, part, alpha) for part in workers.share(parts))
+
     def task_gradient(self, task: Task, alpha: float) -> tuple[Gradient, float]:
         """g_i = ∇ L_test(θ'_i) with θ'_i = U^n(θ; α) on the support set (Eq. 7, 8, 12); θ is left as it was."""
         engine, settings = self.engine, self.engine.settings
         trained = engine.tagger.trained()
         theta = {name: p.detach().clone() for name, p in trained.items()}
-        torch.manual_seed(dropout_seed(task, settings))
-        engine.tagger.train()
+        dropout = torch.Generator(engine.device).manual_seed(dropout_seed(task, settings))
         inner = optim.fresh(settings.optimizer, trained, alpha)
-        steps(engine.tagger, self._objective(task.support, task, masking="support"), inner, settings.inner_steps)
-        value = self._objective((task.query,), task, masking="query")()
+        objective = self._objective(task.support, task, dropout, masking="support")
+        steps(engine.tagger, objective, inner, settings.inner_steps)
+        value = self._objective((task.query,), task, dropout, masking="query")()
         value.backward()
         gradient = {name: p.grad for name, p in trained.items() if p.grad is not None}
         engine.tagger.zero_grad(set_to_none=True)
         restore(engine.tagger, theta)
         return gradient, value.item()
 
-    def _objective(self, examples: Sequence[int], task: Task, *, masking: str) -> Callable[[], torch.Tensor]:
+    def _objective(
+        self, examples: Sequence[int], task: Task, dropout: torch.Generator, *, masking: str
+    ) -> Callable[[], torch.Tensor]:
         engine, settings = self.engine, self.engine.settings
-        mask_id: int = engine.tokenizer.mask_token_id  # type: ignore[assignment]
-        sentences = [engine.source[i] for i in examples]
-        ids = None
-        if masking in settings.masked_sets:
-            ids = [masked(s, i, task.epoch, mask_id, settings) for s, i in zip(sentences, examples, strict=True)]
-        batch = collate(sentences, engine.tokenizer, label_set=engine.label_set, ids=ids, device=engine.device)
+        batch = task_batch(engine, [(i, task.epoch) for i in examples], masking=masking)
         weight = settings.max_loss_weight
-        return lambda: loss(engine.tagger(batch), batch, reduction=settings.batch_loss, max_loss_weight=weight)
+        return lambda: loss(engine.tagger(batch, dropout), batch, reduction=settings.batch_loss, max_loss_weight=weight)
 
     def dev_scores(self) -> Scores:
         """Phrase-level scores on the dev sentences, shared out over the workers."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from metaner_core.adapt import Engine
+from metaner_core import engine as engines
 from metaner_core.corpora import Sentence
 from metaner_core.encoder import load_encoder, longest_input
 from metaner_core.encoding import Encoded, Encoding, LabelSet
@@ -44,9 +44,12 @@ def prepare(
     *,
     encoder: str,
     device: torch.device | str = "cpu",
+    engine: str = "batched",
     on_update: Callable[[int, float], None] = lambda update, seconds: None,
 ) -> Prepared:
     """Load the encoder, find every source sentence's neighbours, set up the trainer.
+
+    engine: `batched`, or `reference` for the plain loops that it is checked against.
 
     Raises ValueError for an encoder that does not fit the settings or fewer source sentences than K needs.
     """
@@ -59,8 +62,8 @@ def prepare(
     vectors = sentence_vectors(encoded, frozen, tokenizer, device=device)
     support, dev_support = _neighbours(settings, frozen, tokenizer, vectors, dev_encoded, device)
     tagger = Tagger(copy.deepcopy(frozen).requires_grad_(True), len(label_set.names), settings).to(device)
-    engine = Engine(tagger, tokenizer, label_set, settings, encoded, device)
-    trainer = MetaTrainer(engine, support, dev_encoded, dev_support, on_update)
+    made = engines.KINDS[engine](tagger, tokenizer, label_set, settings, encoded, device)
+    trainer = MetaTrainer(made, support, dev_encoded, dev_support, on_update)
     return Prepared(frozen, tokenizer, source, vectors, trainer)
 
 

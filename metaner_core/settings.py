@@ -21,7 +21,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "loss_tokens": ("first", "all"),
     "batch_loss": ("sum_of_sentences", "mean_of_tokens"),
     "masked_sets": ("support+query", "query"),
-    "optimizer": ("adam", "bertadam"),
+    "optimizer": ("adam", "bertadam", "sgd"),
     "select_on": ("unadapted", "adapted"),
 }
 POSITIVE = ("neighbours", "tasks_per_update", "meta_updates", "adapt_steps", "dev_every")  # at least 1

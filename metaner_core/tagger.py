@@ -7,9 +7,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from metaner_core.encoder import freeze, set_dropout
+from metaner_core.encoder import freeze
 from metaner_core.encoding import Batch, LabelSet
 from metaner_core.settings import Settings
+from metaner_core.transformer import ModuleWeights, Noise, classify, embed, pack, run_layers
 
 
 class Tagger(nn.Module):
@@ -18,17 +19,26 @@ class Tagger(nn.Module):
     def __init__(self, encoder: PreTrainedModel, labels: int, settings: Settings) -> None:
         super().__init__()
         self.encoder = encoder
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = settings.dropout
         self.classifier = nn.Linear(encoder.config.hidden_size, labels)
         nn.init.normal_(self.classifier.weight, std=0.02, generator=torch.Generator().manual_seed(settings.seed))
         nn.init.zeros_(self.classifier.bias)
-        set_dropout(encoder, settings.dropout)
         freeze(encoder, settings.frozen_layers)
+        self.train(False)
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """Logits [P, C] at the batch's positions."""
-        hidden = self.encoder(input_ids=batch.ids, attention_mask=batch.attention).last_hidden_state
-        return self.classifier(self.dropout(hidden[batch.row, batch.col]))
+    def train(self, mode: bool = True) -> "Tagger":
+        """Without effect: dropout is asked for in `forward` and is never that of the encoder's own modules."""
+        return super().train(False)
+
+    def forward(self, batch: Batch, dropout: torch.Generator | None = None) -> torch.Tensor:
+        """Logits [P, C] at the batch's positions. dropout: where its random numbers come from; None: no dropout."""
+        if dropout is None or not self.dropout:
+            hidden = self.encoder(input_ids=batch.ids, attention_mask=batch.attention).last_hidden_state
+            return self.classifier(hidden[batch.row, batch.col])
+        packed, weights = pack(batch), ModuleWeights(self)
+        noise = Noise(self.dropout, [dropout], packed, [0] * batch.sentences)
+        x = run_layers(self, packed, embed(self, packed, noise), weights, noise)
+        return classify(packed, x, weights, noise)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that are not frozen, by name: θ of the paper."""
@@ -41,15 +51,29 @@ def loss(logits: torch.Tensor, batch: Batch, *, reduction: str, max_loss_weight:
     logits: [P, C]. reduction: `sum_of_sentences` adds up `mean + λ max` of each sentence's token losses;
     `mean_of_tokens` is the mean over all tokens of the batch plus λ times the mean over sentences of the max.
     """
+    one = torch.zeros(batch.sentences, dtype=torch.long, device=logits.device)
+    return losses(logits, batch, one, 1, reduction=reduction, max_loss_weight=max_loss_weight).sum()
+
+
+def losses(
+    logits: torch.Tensor, batch: Batch, task: torch.Tensor, tasks: int, *, reduction: str, max_loss_weight: float
+) -> torch.Tensor:
+    """`loss` of each task by itself, [tasks]. task: [sentences] the task of each sentence."""
     assert batch.labels is not None
     token = F.cross_entropy(logits, batch.labels, reduction="none")
-    zeros = token.new_zeros(batch.sentences)
-    highest = zeros.scatter_reduce(0, batch.sentence, token, "amax", include_self=False)
+    highest = token.new_zeros(batch.sentences)
+    highest = highest.scatter_reduce(0, batch.sentence, token, "amax", include_self=False)
     if reduction == "mean_of_tokens":
-        return token.mean() + max_loss_weight * highest.mean()
-    count = zeros.scatter_add(0, batch.sentence, torch.ones_like(token)).clamp(min=1)
-    mean = zeros.scatter_add(0, batch.sentence, token) / count
-    return (mean + max_loss_weight * highest).sum()
+        return _means(token, task[batch.sentence], tasks) + max_loss_weight * _means(highest, task, tasks)
+    value = _means(token, batch.sentence, batch.sentences) + max_loss_weight * highest
+    return token.new_zeros(tasks).scatter_add(0, task, value)
+
+
+def _means(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
+    """Mean of each group's values, [groups]; 0 for none."""
+    zeros = values.new_zeros(groups)
+    count = zeros.scatter_add(0, group, torch.ones_like(values)).clamp(min=1)
+    return zeros.scatter_add(0, group, values) / count
 
 
 @dataclass(frozen=True)

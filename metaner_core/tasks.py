@@ -3,12 +3,17 @@
 Both depend on the seed, the epoch and the example alone, never on which worker asks or how often.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaner_core.encoding import Encoded
+from metaner_core.encoding import Batch, Encoded, collate
 from metaner_core.settings import Settings
+
+if TYPE_CHECKING:
+    from metaner_core.adapt import Engine
 
 ORDER, MASK, DROPOUT, ADAPTATION = 1, 2, 3, 4  # streams of random numbers that must not be the same one
 
@@ -55,6 +60,18 @@ def masked(sentence: Encoded, example: int, epoch: int, mask_id: int, settings: 
     inside = [sentence.labels[w] != "O" for w in sentence.word]
     chosen = zip(sentence.ids, inside, draws < settings.mask_ratio, strict=True)
     return tuple(mask_id if entity and hit else i for i, entity, hit in chosen)
+
+
+def task_batch(engine: "Engine", examples: Sequence[tuple[int, int]], *, masking: str) -> Batch:
+    """Source sentences (id, epoch) as one batch, masked if the settings have them masked. masking: support or query."""
+    settings = engine.settings
+    mask_id: int = engine.tokenizer.mask_token_id  # type: ignore[assignment]
+    sentences = [engine.source[i] for i, _ in examples]
+    ids = None
+    if masking in settings.masked_sets:
+        pairs = zip(sentences, examples, strict=True)
+        ids = [masked(s, i, epoch, mask_id, settings) for s, (i, epoch) in pairs]
+    return collate(sentences, engine.tokenizer, label_set=engine.label_set, ids=ids, device=engine.device)
 
 
 def dropout_seed(task: Task, settings: Settings) -> int:

@@ -3,7 +3,6 @@ import copy
 import pytest
 import torch
 from small import bert_tokenizer, encoded, save_tiny_xlm_roberta, tiny_bert, tiny_engine
-from torch import nn
 
 from metaner_core import optim
 from metaner_core.adapt import steps
@@ -113,18 +112,19 @@ def test_more_frozen_layers_than_there_are_is_an_error():
         Tagger(tiny_bert(), 9, Settings(frozen_layers=4))
 
 
-def test_the_settings_dropout_is_everywhere_in_training_and_nowhere_else(family):
+def test_dropout_is_the_generators_own_and_only_where_one_is_given(family):
     encoder, tokenizer = family
     batch = collate(encoded(Settings(), tokenizer), tokenizer)
 
-    def logits(p, *, training, seed=0):
-        tagger = Tagger(copy.deepcopy(encoder), 9, Settings(dropout=p)).train(training)
-        assert {m.p for m in tagger.modules() if isinstance(m, nn.Dropout)} == {p}
-        torch.manual_seed(seed)
-        return tagger(batch)
+    def logits(p, seed=None):
+        tagger = Tagger(copy.deepcopy(encoder), 9, Settings(dropout=p)).train()
+        torch.rand(3)
+        return tagger(batch, None if seed is None else torch.Generator().manual_seed(seed))
 
-    torch.testing.assert_close(logits(0.0, training=True), logits(0.5, training=False), atol=1e-5, rtol=1e-5)
-    assert (logits(0.5, training=True) - logits(0.5, training=True, seed=1)).abs().max() > 1e-3
+    torch.testing.assert_close(logits(0.5), logits(0.0, seed=1), atol=1e-5, rtol=1e-5)
+    assert torch.equal(logits(0.5, seed=1), logits(0.5, seed=1))
+    assert (logits(0.5, seed=1) - logits(0.5, seed=2)).abs().max() > 1e-3
+    assert (logits(0.5, seed=1) - logits(0.5)).abs().max() > 1e-3
 
 
 def test_the_classifier_starts_from_the_seed():
@@ -157,7 +157,7 @@ def decoded(label_set, name):
     word = torch.tensor([0])
     logits = torch.full((1, len(label_set.names)), -9.0)
     logits[0, label_set.id(name)] = 9.0
-    batch = Batch(word, word, word, word, word, None, word, 1)
+    batch = Batch(word, word, word, word, word, None, word, 1, word)
     return decode(logits, batch, label_set)[0].labels
 
 

@@ -1,0 +1,235 @@
+"""Adapting to many sentences at once, exactly: the same predictions as `adapt.Engine`, the reference, in less time.
+
+The adapted model depends on the support set alone, and a set's gradient is a sum over its sentences. So a wave of
+sentences is worked off like this (docs/engine.md has the mathematics and what each part was measured to bring):
+equal sentences once; each distinct source sentence forward and backward once; each distinct support set's weights
+formed once, layer by layer, while the sentences that share it pass through, and dropped.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from metaner_core.adapt import Engine
+from metaner_core.encoding import Encoded, collate
+from metaner_core.per_task import Adapted, Step
+from metaner_core.tagger import Prediction, decode, loss
+from metaner_core.tasks import adaptation_seed
+from metaner_core.trace import Theta, Traced, rows_of
+from metaner_core.transformer import (
+    ModuleWeights,
+    Noise,
+    Packed,
+    classify,
+    embed,
+    pack,
+    run_layers,
+)
+
+log = logging.getLogger(__name__)
+CPU_TOKENS, GPU_TOKENS = 6_000, 60_000  # support and query tokens of one wave
+GPU_NUMBERS = 2**29  # numbers of sets' gradients that are formed at once: 2 GiB in fp32, and as much for their step
+
+Support = tuple[int, ...]  # ids of source sentences
+
+
+@dataclass
+class Shared:
+    """How much work was shared. sentences asked for, distinct ones among them, support sets adapted to, source
+    sentences gone through forward and backward, waves, and waves halved for lack of GPU memory."""
+
+    sentences: int = 0
+    distinct: int = 0
+    sets: int = 0
+    source: int = 0
+    waves: int = 0
+    halved: int = 0
+
+
+@dataclass(frozen=True)
+class Query:
+    """A distinct sentence with its support set; `noise` sets it apart when each is adapted under its own dropout."""
+
+    sentence: Encoded
+    support: Support
+    noise: int = 0
+
+    @property
+    def set(self) -> tuple[Support, int]:
+        return self.support, self.noise
+
+    @property
+    def tokens(self) -> int:
+        return sum(w.stop - w.start + 2 for w in self.sentence.windows)
+
+
+@dataclass(frozen=True)
+class BatchedEngine(Engine):
+    """tokens: budget of support and query tokens of one wave; None: CPU_TOKENS or GPU_TOKENS by device.
+
+    Memory beyond the model's own, in numbers of the model's precision: Σ (in + out) over the trained linear layers for
+    each support token, about 16 widths for each query token, and 3 x out x in of the largest layer for each set whose
+    weights are formed together: one on the CPU, GPU_NUMBERS / (out x in) on a GPU.
+    """
+
+    tokens: int | None = None
+    shared: Shared = field(default_factory=Shared)
+
+    def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
+        """As `Engine.adapted`. More than one step goes the reference's way."""
+        if self.settings.adapt_steps > 1:
+            return super().adapted(sentences, support, overlaps=overlaps)
+        places: dict[Query, list[int]] = {}
+        for place, (sentence, ids) in enumerate(zip(sentences, support.tolist(), strict=True)):
+            if sentence.ids:
+                places.setdefault(self._query(sentence, ids), []).append(place)
+        self.shared.sentences += sum(map(len, places.values()))
+        self.shared.distinct += len(places)
+        found = [Prediction()] * len(sentences)
+        for wave in self._waves(list(places)):
+            for query, prediction in self._predictions(wave, overlaps):
+                for place in places[query]:
+                    found[place] = prediction
+        return found
+
+    def _query(self, sentence: Encoded, ids: Sequence[int]) -> Query:
+        """The order of a support set matters to nothing but the dropout that falls on it."""
+        if self.settings.adapt_dropout and self.settings.dropout:
+            return Query(sentence, tuple(ids), noise=adaptation_seed(sentence, self.settings))
+        return Query(sentence, tuple(sorted(ids)))
+
+    def _waves(self, queries: Sequence[Query]) -> Iterator[list[Query]]:
+        """Sentences with the same support set stand together, sets with a frequent source sentence in common near."""
+        asked = Counter(i for support, _ in {query.set for query in queries} for i in support)
+        hubs = {query.set: sorted((-asked[i], i) for i in query.support) for query in queries}
+        budget = self.tokens or (CPU_TOKENS if torch.device(self.device).type == "cpu" else GPU_TOKENS)
+        wave: list[Query] = []
+        used, inside = 0, set[object]()
+        for query in sorted(queries, key=lambda q: (hubs[q.set], q.noise, q.tokens)):
+            units = {unit: self._source_tokens(unit[0]) for unit in _units(query) if unit not in inside}
+            if wave and used + sum(units.values()) + query.tokens > budget:
+                yield wave
+                wave, used, inside = [], 0, set()
+                units = {unit: self._source_tokens(unit[0]) for unit in _units(query)}
+            wave.append(query)
+            inside |= units.keys()
+            used += sum(units.values()) + query.tokens
+        if wave:
+            yield wave
+
+    def _source_tokens(self, i: int) -> int:
+        return sum(w.stop - w.start + 2 for w in self.source[i].windows)
+
+    def _predictions(self, wave: Sequence[Query], overlaps: bool) -> Iterator[tuple[Query, Prediction]]:
+        """A wave's predictions; out of GPU memory, those of its halves."""
+        try:
+            yield from zip(wave, self._together(wave, overlaps), strict=True)
+            return
+        except torch.cuda.OutOfMemoryError:
+            if len(wave) == 1:
+                raise
+        self.shared.halved += 1
+        log.warning("out of GPU memory with %d sentences together, trying halves", len(wave))
+        torch.cuda.empty_cache()
+        for half in (wave[: len(wave) // 2], wave[len(wave) // 2 :]):
+            yield from self._predictions(half, overlaps)
+
+    def _together(self, wave: Sequence[Query], overlaps: bool) -> list[Prediction]:
+        sets = list(dict.fromkeys(query.set for query in wave))
+        units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in wave for u in _units(query)))}
+        theta = Theta(self.tagger)
+        traced = self._trace(theta, list(units), sets)
+        members = [[units[unit] for unit in _units_of(*key)] for key in sets]
+        batch = collate([q.sentence for q in wave], self.tokenizer, overlaps=overlaps, device=self.device)
+        packed = pack(batch)
+        place = {key: n for n, key in enumerate(sets)}
+        tokens, positions = rows_of(packed, self._tensor([place[q.set] for q in wave]), len(sets))
+        share = self._shares(sets)
+        step = Step(self.settings.optimizer, self.settings.gamma)
+        with torch.no_grad():
+            weights = Adapted(
+                theta, step, traced, members, share=share, tokens=tokens, positions=positions, together=self._at_once
+            )
+            x = self._bottom(packed, None)
+            x = run_layers(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
+            found = decode(classify(packed, x, weights), batch, self.label_set)
+        self.shared.sets += len(sets)
+        self.shared.source += len(units)
+        self.shared.waves += 1
+        return found
+
+    def _trace(self, theta: Theta, units: Sequence[tuple[int, object]], sets: Sequence[tuple[Support, int]]) -> Traced:
+        """Forward and backward of every source sentence in the wave, once."""
+        sentences = [self.source[i] for i, _ in units]
+        batch = collate(sentences, self.tokenizer, label_set=self.label_set, device=self.device)
+        packed = pack(batch)
+        traced = Traced(theta)
+        traced.tokens, traced.positions = rows_of(packed, self._tensor(range(len(units))), len(units))
+        noise = self._noise(packed, sets)
+        x = self._bottom(packed, noise)
+        with torch.enable_grad():
+            x = run_layers(self.tagger, packed, x, traced, noise, first=self.settings.frozen_layers)
+            logits = classify(packed, x, traced, noise)
+            assert batch.labels is not None
+            if self.settings.batch_loss == "mean_of_tokens":  # the sum; _shares makes it the mean
+                value = F.cross_entropy(logits, batch.labels, reduction="sum")
+            else:
+                value = loss(logits, batch, reduction="sum_of_sentences", max_loss_weight=0.0)
+            value.backward()
+        return traced
+
+    @torch.no_grad()
+    def _bottom(self, packed: Packed, noise: Noise | None) -> torch.Tensor:
+        """The tokens' vectors below the first layer that is trained."""
+        x = embed(self.tagger, packed, noise)
+        return run_layers(self.tagger, packed, x, ModuleWeights(self.tagger), noise, last=self.settings.frozen_layers)
+
+    def _noise(self, packed: Packed, sets: Sequence[tuple[Support, int]]) -> Noise | None:
+        if not (self.settings.adapt_dropout and self.settings.dropout):
+            return None
+        generators = [torch.Generator(self.device).manual_seed(seed) for _, seed in sets]
+        owners = [n for n, (support, _) in enumerate(sets) for _ in support]
+        return Noise(self.settings.dropout, generators, packed, owners)
+
+    def _shares(self, sets: Sequence[tuple[Support, int]]) -> torch.Tensor | None:
+        """What a set's sum of gradients is multiplied by; None: by 1."""
+        if self.settings.batch_loss == "sum_of_sentences":
+            return None
+        counts = {i: self._positions(i) for support, _ in sets for i in support}
+        totals = [sum(counts[i] for i in support) for support, _ in sets]
+        return 1 / torch.tensor(totals, dtype=torch.float64, device=self.device)
+
+    def _positions(self, i: int) -> int:
+        """Tokens of a source sentence that have a loss."""
+        sentence = self.source[i]
+        if self.label_set.further is None:
+            return len(sentence.first)
+        return self._source_tokens(i)
+
+    def _at_once(self, size: int) -> int:
+        return 1 if torch.device(self.device).type == "cpu" else max(1, GPU_NUMBERS // size)
+
+    def _tensor(self, values: Sequence[int]) -> torch.Tensor:
+        return torch.tensor(list(values), dtype=torch.long, device=self.device)
+
+
+KINDS: Mapping[str, type[Engine]] = {"batched": BatchedEngine, "reference": Engine}
+
+
+def _units(query: Query) -> list[tuple[int, object]]:
+    return _units_of(*query.set)
+
+
+def _units_of(support: Support, noise: int) -> list[tuple[int, object]]:
+    """What has to go forward and backward for a set: its sentences, each once for all sets unless dropout differs."""
+    return [(i, (noise, n) if noise else None) for n, i in enumerate(support)]
+
+
+def sharing(shared: Shared) -> Mapping[str, float]:
+    """Ratios that people look at: how many sentences there were for each distinct one, set and source sentence."""
+    return {name: shared.sentences / max(getattr(shared, name), 1) for name in ("distinct", "sets", "source")}

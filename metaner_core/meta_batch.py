@@ -1,0 +1,89 @@
+"""The gradients of many meta-training tasks at once: the same sum as `MetaTrainer.task_gradient` gives one by one.
+
+All tasks of a chunk go through each inner step together, every task with weights of its own (Eq. 7). The meta-gradient
+is their sum (Eq. 12), so at the query sets it is one product over all tasks' tokens. The mathematics: docs/engine.md.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from metaner_core.adapt import Engine
+from metaner_core.per_task import PerTask, Step
+from metaner_core.tagger import losses
+from metaner_core.tasks import Task, dropout_seed, task_batch
+from metaner_core.trace import Theta, Trace, Traced, rows_of
+from metaner_core.transformer import ModuleWeights, Noise, classify, embed, pack, run_layers
+
+# Tasks that go through the inner steps together. More bring little on a CPU, whose cache holds the weights of a few; a
+# chunk is the least that a worker can be given.
+CPU_TASKS, GPU_TASKS = 4, 16
+NUMBERS = 2**32  # kept for a chunk at most, 16 GiB in fp32: for each task as many as there are trained parameters
+
+Gradient = dict[str, torch.Tensor]
+Weights = Traced | PerTask
+
+
+def tasks_at_once(engine: Engine) -> int:
+    """Size of a chunk: of the model and the kind of device alone, for it leaves its trace in the rounding."""
+    most = CPU_TASKS if torch.device(engine.device).type == "cpu" else GPU_TASKS
+    return max(1, min(most, NUMBERS // sum(p.numel() for p in engine.tagger.trained().values())))
+
+
+def chunk_gradient(engine: Engine, tasks: Sequence[Task], alpha: float) -> tuple[Gradient, torch.Tensor]:
+    """Σ g_i over the tasks of a chunk by parameter name, and the sum of their query losses; θ is left as it was."""
+    return _Chunk(engine, tasks).gradient(alpha)
+
+
+class _Chunk:
+    """Some tasks on their way through the inner steps."""
+
+    def __init__(self, engine: Engine, tasks: Sequence[Task]) -> None:
+        self._engine, self._tasks = engine, tasks
+        self._theta = Theta(engine.tagger)
+        self._at_once = 1 if torch.device(engine.device).type == "cpu" else len(tasks)
+        seeds = (dropout_seed(task, engine.settings) for task in tasks)
+        self._generators = [torch.Generator(engine.device).manual_seed(seed) for seed in seeds]
+
+    def gradient(self, alpha: float) -> tuple[Gradient, torch.Tensor]:
+        settings = self._engine.settings
+        moved = PerTask(self._theta, Step(settings.optimizer, alpha), settings.inner_steps, self._at_once)
+        weights: Weights = Traced(self._theta)
+        for _ in range(settings.inner_steps):
+            self._trace([task.support for task in self._tasks], weights, masking="support")
+            moved.move(weights)
+            weights = moved
+        value = self._trace([(task.query,) for task in self._tasks], weights, masking="query")
+        return self._at_query(weights.trace), value
+
+    def _trace(self, examples: Sequence[Sequence[int]], weights: Weights, *, masking: str) -> torch.Tensor:
+        """Forward and backward of each task's examples with its weights, which get the trace. Returns Σ loss."""
+        engine, settings = self._engine, self._engine.settings
+        pairs = [(i, task.epoch) for task, ids in zip(self._tasks, examples, strict=True) for i in ids]
+        batch = task_batch(engine, pairs, masking=masking)
+        packed = pack(batch)
+        owners = [n for n, ids in enumerate(examples) for _ in ids]
+        task = torch.tensor(owners, dtype=torch.long, device=engine.device)
+        weights.tokens, weights.positions = rows_of(packed, task, len(examples))
+        noise = Noise(settings.dropout, self._generators, packed, owners) if settings.dropout else None
+        with torch.no_grad():
+            x = embed(engine.tagger, packed, noise)
+            x = run_layers(engine.tagger, packed, x, ModuleWeights(engine.tagger), noise, last=settings.frozen_layers)
+        x = run_layers(engine.tagger, packed, x, weights, noise, first=settings.frozen_layers)
+        logits = classify(packed, x, weights, noise)
+        kind, weight = settings.batch_loss, settings.max_loss_weight
+        value = losses(logits, batch, task, len(examples), reduction=kind, max_loss_weight=weight).sum()
+        value.backward()
+        return value.detach()
+
+    def _at_query(self, trace: Trace) -> Gradient:
+        """The sum over all tasks, by parameter name."""
+        found: Gradient = {}
+        for names, a in trace.inputs.items():
+            d, sizes = trace.gradients[names], self._theta.outputs(names)
+            parts = zip(names, (d.T @ a).split(sizes), d.sum(0).split(sizes), strict=True)
+            for name, weight, bias in parts:
+                found[f"{name}.weight"], found[f"{name}.bias"] = weight, bias
+        for name, both in trace.scales.items():
+            found[f"{name}.weight"], found[f"{name}.bias"] = both.sum(0)
+        return found

@@ -1,0 +1,213 @@
+"""Gradients of many tasks from one forward and backward pass, each task's to itself.
+
+For a linear layer y = x Wᵀ + b the gradient of one task is G = Dᵀ A: A [T, in] are the layer's inputs on the task's
+tokens, D [T, out] the loss gradients at its outputs. A pass with weights that record leaves A and D in a `Trace`, and
+G is formed from them when it is wanted. LayerNorm's gain and bias have gradients of the same kind, vectors that are
+kept ready summed. The mathematics: docs/engine.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from metaner_core.transformer import CLASSIFIER, Packed
+
+Names = tuple[str, ...]
+
+
+@dataclass
+class Trace:
+    """What a backward pass leaves for each linear module (or modules side by side) and each LayerNorm.
+
+    inputs: A, [N, in]; gradients: D, [N, out]; scales: gradients of gain and bias, [units, 2, d]. The classifier's rows
+    are the batch's positions, all others' its tokens.
+    """
+
+    inputs: dict[Names, torch.Tensor] = field(default_factory=dict)
+    gradients: dict[Names, torch.Tensor] = field(default_factory=dict)
+    scales: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class Rows:
+    """Which rows of an [N, d] matrix belong to which unit: a unit's stand together, in the order of the units."""
+
+    def __init__(self, counts: torch.Tensor) -> None:
+        """counts: [units] rows of each."""
+        self.counts = counts.tolist()
+        self.owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+        self.starts = (counts.cumsum(0) - counts).tolist()
+        self.device = counts.device
+
+    def slice(self, unit: int) -> slice:
+        return slice(self.starts[unit], self.starts[unit] + self.counts[unit])
+
+    def index(self, sets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of several units put together: index [sets, T] and which places are real, [sets, T]."""
+        ranges = [[row for unit in units for row in range(*self.slice(unit).indices(10**12))] for units in sets]
+        longest = max(map(len, ranges), default=0)
+        index = torch.tensor([r + [0] * (longest - len(r)) for r in ranges], dtype=torch.long)
+        real = torch.arange(longest) < torch.tensor([len(r) for r in ranges])[:, None]
+        return index.reshape(len(sets), longest).to(self.device), real.to(self.device)
+
+
+def rows_of(packed: Packed, units: torch.Tensor, many: int) -> tuple[Rows, Rows]:
+    """The tokens and the positions of each unit. units: [sentences of the batch] unit of each, ascending."""
+    lengths = torch.tensor(packed.lengths, dtype=torch.long, device=units.device)
+    tokens = torch.zeros(many, dtype=torch.long, device=units.device)
+    tokens.index_add_(0, units[packed.batch.sentence_of_window], lengths)
+    return Rows(tokens), Rows(torch.bincount(units[packed.batch.sentence], minlength=many))
+
+
+class _Linear(torch.autograd.Function):
+    """y = apply(x); on the way back the trace gets A and D, and dx = back(D)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, handle: torch.Tensor, weights: "Recorded", names: Names) -> torch.Tensor:
+        ctx.weights, ctx.names = weights, names
+        weights.trace.inputs[names] = x
+        return weights.apply(names, x)
+
+    @staticmethod
+    def backward(ctx: Any, d: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:  # type: ignore[override]
+        ctx.weights.trace.gradients[ctx.names] = d
+        return ctx.weights.back(ctx.names, d) if ctx.needs_input_grad[0] else None, None, None, None
+
+
+class _Scale(torch.autograd.Function):
+    """y = x·gain + bias; on the way back the trace gets both gradients, summed over each unit's rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, handle: torch.Tensor, weights: "Recorded", name: str) -> torch.Tensor:
+        ctx.weights, ctx.name = weights, name
+        ctx.save_for_backward(x)
+        gain, bias = weights.gain_and_bias(name)
+        return torch.addcmul(bias, x, gain)
+
+    @staticmethod
+    def backward(ctx: Any, d: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        both = torch.stack([d * x, d], 1)
+        sums = d.new_zeros(len(ctx.weights.tokens.counts), *both.shape[1:])
+        ctx.weights.trace.scales[ctx.name] = sums.index_add_(0, ctx.weights.tokens.owner, both)
+        return d * ctx.weights.gain_and_bias(ctx.name)[0], None, None, None
+
+
+class Recorded:
+    """Common to weights that record a trace."""
+
+    tokens: Rows  # of each unit
+    positions: Rows
+
+    def __init__(self, like: torch.Tensor) -> None:
+        self.trace = Trace()
+        # Something that wants a gradient, or autograd would not come back to the lowest layer that is trained.
+        self._handle = torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=True)
+
+    def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
+        return _Linear.apply(x, self._handle, self, names)  # type: ignore[no-untyped-call]
+
+    def scale(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return _Scale.apply(x, self._handle, self, name)  # type: ignore[no-untyped-call]
+
+    def rows(self, names: Names) -> Rows:
+        return self.positions if names == CLASSIFIER else self.tokens
+
+    def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def back(self, names: Names, d: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def gain_and_bias(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each [d], or [N, d] for every token its own."""
+        raise NotImplementedError
+
+
+class Theta:
+    """A tagger's parameters θ as the matrices that the layers use: modules side by side are put into one."""
+
+    def __init__(self, tagger: nn.Module) -> None:
+        self._modules: dict[str, Any] = dict(tagger.named_modules())
+        self._kept: dict[Names, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def linear(self, names: Names) -> tuple[torch.Tensor, torch.Tensor]:
+        """W [out, in] and b [out]. Read once: a Theta must not outlive a change of the parameters."""
+        if names not in self._kept:
+            parts = [self._modules[name] for name in names]
+            self._kept[names] = (
+                torch.cat([p.weight.detach() for p in parts]),
+                torch.cat([p.bias.detach() for p in parts]),
+            )
+        return self._kept[names]
+
+    def scale(self, name: str) -> torch.Tensor:
+        """Gain and bias, [2, d]."""
+        module = self._modules[name]
+        return torch.stack([module.weight.detach(), module.bias.detach()])
+
+    def outputs(self, names: Names) -> list[int]:
+        """Rows of W that each module has."""
+        return [self._modules[name].out_features for name in names]
+
+
+class Traced(Recorded):
+    """θ for all tokens, with a trace."""
+
+    def __init__(self, theta: Theta) -> None:
+        super().__init__(theta.linear(CLASSIFIER)[0])
+        self._theta = theta
+
+    def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
+        weight, bias = self._theta.linear(names)
+        return torch.addmm(bias, x, weight.T)
+
+    def back(self, names: Names, d: torch.Tensor) -> torch.Tensor:
+        return d @ self._theta.linear(names)[0]
+
+    def gain_and_bias(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        gain, bias = self._theta.scale(name)
+        return gain, bias
+
+
+def chunks(many: int, at_once: int) -> Iterator[range]:
+    for start in range(0, many, at_once):
+        yield range(start, min(start + at_once, many))
+
+
+def gradients(
+    recorded: Recorded, names: Names, sets: Sequence[Sequence[int]], *, out: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """G [sets, out, in] and the bias's [sets, out], each summed over the units of a set. out: where G is put."""
+    rows, trace = recorded.rows(names), recorded.trace
+    a, d = trace.inputs[names], trace.gradients[names]
+    if len(sets) == 1:
+        parts = [rows.slice(unit) for unit in sets[0]]
+        if len(parts) == 1:
+            a, d = a[parts[0]], d[parts[0]]
+        else:
+            a, d = torch.cat([a[p] for p in parts]), torch.cat([d[p] for p in parts])
+        return torch.mm(d.T, a, out=None if out is None else out[0])[None], d.sum(0)[None]
+    index, real = rows.index(sets)
+    a, d = a[index], d[index] * real.unsqueeze(-1)
+    return torch.bmm(d.transpose(1, 2), a, out=out), d.sum(1)
+
+
+def multiply(
+    x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None, rows: Rows, chunk: range, found: torch.Tensor
+) -> None:
+    """found[rows of s] = x[rows of s] w[s]ᵀ + b[s] for each s of the chunk. w: [c, out, in], b: [c, out] or None: 0."""
+    if len(chunk) == 1:
+        part = rows.slice(chunk[0])
+        if b is None:
+            torch.mm(x[part], w[0].T, out=found[part])
+        else:
+            torch.addmm(b[0], x[part], w[0].T, out=found[part])
+        return
+    index, real = rows.index([[s] for s in chunk])
+    y = x[index] @ w.transpose(1, 2)
+    if b is not None:
+        y += b[:, None]
+    found[index[real]] = y[real]
