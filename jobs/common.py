@@ -11,12 +11,11 @@ import ray
 import torch
 
 # glibc gives freed tensors back to the system and faults every page in again; on virtual machines that costs a factor
-# of 3 to 8. These keep the memory.
+# of 3 to 8. These keep the memory. (torch's THP_MEM_ALLOC_ENABLE brings the faults back.)
 MALLOC = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "100000000",
-    "THP_MEM_ALLOC_ENABLE": "1",
 }
 USERS_ERRORS = (ValueError, FileNotFoundError, FileExistsError)
 PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")  # no secrets among them

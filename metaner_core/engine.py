@@ -20,9 +20,8 @@ from metaner_core.encoding import Encoded, collate
 from metaner_core.per_task import Adapted, Step
 from metaner_core.tagger import Prediction, decode, loss
 from metaner_core.tasks import adaptation_seed
-from metaner_core.trace import Theta, Traced, rows_of
+from metaner_core.trace import Fixed, Theta, Traced, rows_of
 from metaner_core.transformer import (
-    ModuleWeights,
     Noise,
     Packed,
     classify,
@@ -72,12 +71,15 @@ class Query:
 class BatchedEngine(Engine):
     """tokens: budget of support and query tokens of one wave; None: CPU_TOKENS or GPU_TOKENS by device.
 
+    precision: `fp32`, or `bf16` for the linear layers' products in adapting (docs/engine.md says what that changes).
+
     Memory beyond the model's own, in numbers of the model's precision: Σ (in + out) over the trained linear layers for
     each support token, about 16 widths for each query token, and 3 x out x in of the largest layer for each set whose
     weights are formed together: one on the CPU, GPU_NUMBERS / (out x in) on a GPU.
     """
 
     tokens: int | None = None
+    precision: str = "fp32"
     shared: Shared = field(default_factory=Shared)
 
     def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
@@ -96,6 +98,12 @@ class BatchedEngine(Engine):
                 for place in places[query]:
                     found[place] = prediction
         return found
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision is {self.precision!r}; it must be fp32 or bf16")
+        if self.precision == "bf16" and self.settings.optimizer == "bertadam":
+            raise ValueError("precision bf16 is for adam and sgd: BertAdam's weight decay is below its resolution")
 
     def _query(self, sentence: Encoded, ids: Sequence[int]) -> Query:
         """The order of a support set matters to nothing but the dropout that falls on it."""
@@ -142,7 +150,7 @@ class BatchedEngine(Engine):
     def _together(self, wave: Sequence[Query], overlaps: bool) -> list[Prediction]:
         sets = list(dict.fromkeys(query.set for query in wave))
         units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in wave for u in _units(query)))}
-        theta = Theta(self.tagger)
+        theta = Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
         traced = self._trace(theta, list(units), sets)
         members = [[units[unit] for unit in _units_of(*key)] for key in sets]
         batch = collate([q.sentence for q in wave], self.tokenizer, overlaps=overlaps, device=self.device)
@@ -155,7 +163,7 @@ class BatchedEngine(Engine):
             weights = Adapted(
                 theta, step, traced, members, share=share, tokens=tokens, positions=positions, together=self._at_once
             )
-            x = self._bottom(packed, None)
+            x = self._bottom(theta, packed, None)
             x = run_layers(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
             found = decode(classify(packed, x, weights), batch, self.label_set)
         self.shared.sets += len(sets)
@@ -171,10 +179,11 @@ class BatchedEngine(Engine):
         traced = Traced(theta)
         traced.tokens, traced.positions = rows_of(packed, self._tensor(range(len(units))), len(units))
         noise = self._noise(packed, sets)
-        x = self._bottom(packed, noise)
+        x = self._bottom(theta, packed, noise)
         with torch.enable_grad():
             x = run_layers(self.tagger, packed, x, traced, noise, first=self.settings.frozen_layers)
             logits = classify(packed, x, traced, noise)
+            logits = logits.float() if self.precision == "bf16" else logits
             assert batch.labels is not None
             if self.settings.batch_loss == "mean_of_tokens":  # the sum; _shares makes it the mean
                 value = F.cross_entropy(logits, batch.labels, reduction="sum")
@@ -184,10 +193,11 @@ class BatchedEngine(Engine):
         return traced
 
     @torch.no_grad()
-    def _bottom(self, packed: Packed, noise: Noise | None) -> torch.Tensor:
+    def _bottom(self, theta: Theta, packed: Packed, noise: Noise | None) -> torch.Tensor:
         """The tokens' vectors below the first layer that is trained."""
         x = embed(self.tagger, packed, noise)
-        return run_layers(self.tagger, packed, x, ModuleWeights(self.tagger), noise, last=self.settings.frozen_layers)
+        x = x.to(torch.bfloat16) if self.precision == "bf16" else x
+        return run_layers(self.tagger, packed, x, Fixed(theta), noise, last=self.settings.frozen_layers)
 
     def _noise(self, packed: Packed, sets: Sequence[tuple[Support, int]]) -> Noise | None:
         if not (self.settings.adapt_dropout and self.settings.dropout):

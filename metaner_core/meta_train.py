@@ -64,7 +64,7 @@ class MetaTrainer:
         # Added up in float64, so that the order of the tasks, and so the number of workers, leaves no trace.
         total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in trained.items()}
         query_loss = torch.zeros((), dtype=torch.float64, device=self.engine.device)
-        for gradient, value in self._gradients(self._tasks.of_update(update), alpha):
+        for gradient, value in self.gradients(self._tasks.of_update(update), alpha):
             query_loss += value
             for name, g in gradient.items():
                 total[name] += g
@@ -77,7 +77,7 @@ class MetaTrainer:
         self.engine.tagger.zero_grad(set_to_none=True)
         return query_loss.item() / settings.tasks_per_update
 
-    def _gradients(self, tasks: Sequence[Task], alpha: float) -> Iterator[tuple[Gradient, torch.Tensor | float]]:
+    def gradients(self, tasks: Sequence[Task], alpha: float) -> Iterator[tuple[Gradient, torch.Tensor | float]]:
         """Gradients and query losses of this worker's share: sums over chunks of tasks; by the reference, of each task.
 
         Chunks are shared out whole: which tasks were together leaves its trace in the rounding, and must not depend on

@@ -160,8 +160,12 @@ class Adapted:
     def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
         weight, bias = self._theta.linear(names)
         rows = self._rows[names != CLASSIFIER]
-        found = x.new_empty(len(x), len(bias))
-        for chunk in self._chunks(weight.numel()):
+        low = x.dtype == torch.bfloat16
+        found = torch.addmm(bias, x, weight.T) if low else x.new_empty(len(x), len(bias))
+        if low:  # W - W' is below W's resolution: x W'ᵀ = x Wᵀ + x (W' - W)ᵀ, with θ left out of the step
+            weight, bias = weight.new_zeros(()), bias.new_zeros(())
+        size = self._theta.linear(names)[0].numel()
+        for chunk in self._chunks(size):
             g, d = gradients(self._support, names, [self._sets[s] for s in chunk])
             if self._share is not None:
                 g.mul_(self._share[chunk.start : chunk.stop, None, None])
@@ -169,7 +173,7 @@ class Adapted:
             parts = self._theta.outputs(names)
             w = self._step.first(weight, self._step.clipped_(g, axes=2, parts=parts), axes=2)
             b = self._step.first(bias, self._step.clipped_(d, axes=1, parts=parts), axes=1)
-            multiply(x, w, b, rows, chunk, found)
+            multiply(x, w, b, rows, chunk, found, add=low)
         return found
 
     def _chunks(self, size: int) -> Iterator[range]:
@@ -183,4 +187,4 @@ class Adapted:
         g = self._step.clipped_(g, axes=1, parts=[g.shape[-1]])
         moved = self._step.first(self._theta.scale(name), g, axes=1)
         gain, bias = moved[self._rows[True].owner].unbind(1)
-        return torch.addcmul(bias, x, gain)
+        return torch.addcmul(bias, x, gain).to(x.dtype)

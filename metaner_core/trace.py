@@ -84,15 +84,16 @@ class _Scale(torch.autograd.Function):
         ctx.weights, ctx.name = weights, name
         ctx.save_for_backward(x)
         gain, bias = weights.gain_and_bias(name)
-        return torch.addcmul(bias, x, gain)
+        return torch.addcmul(bias, x, gain).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, d: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
-        both = torch.stack([d * x, d], 1)
-        sums = d.new_zeros(len(ctx.weights.tokens.counts), *both.shape[1:])
+        gain = ctx.weights.gain_and_bias(ctx.name)[0]
+        both = torch.stack([d * x, d], 1).to(gain.dtype)
+        sums = both.new_zeros(len(ctx.weights.tokens.counts), *both.shape[1:])
         ctx.weights.trace.scales[ctx.name] = sums.index_add_(0, ctx.weights.tokens.owner, both)
-        return d * ctx.weights.gain_and_bias(ctx.name)[0], None, None, None
+        return (d * gain).to(d.dtype), None, None, None
 
 
 class Recorded:
@@ -127,9 +128,13 @@ class Recorded:
 
 
 class Theta:
-    """A tagger's parameters θ as the matrices that the layers use: modules side by side are put into one."""
+    """A tagger's parameters θ as the matrices that the layers use: modules side by side are put into one.
 
-    def __init__(self, tagger: nn.Module) -> None:
+    dtype: of the linear layers; LayerNorm's parameters, whose steps bf16 could not show, stay as they are.
+    """
+
+    def __init__(self, tagger: nn.Module, dtype: torch.dtype | None = None) -> None:
+        self._dtype = dtype
         self._modules: dict[str, Any] = dict(tagger.named_modules())
         self._kept: dict[Names, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -137,9 +142,10 @@ class Theta:
         """W [out, in] and b [out]. Read once: a Theta must not outlive a change of the parameters."""
         if names not in self._kept:
             parts = [self._modules[name] for name in names]
+            weight = torch.cat([p.weight.detach() for p in parts])
+            bias = torch.cat([p.bias.detach() for p in parts])
             self._kept[names] = (
-                torch.cat([p.weight.detach() for p in parts]),
-                torch.cat([p.bias.detach() for p in parts]),
+                (weight, bias) if self._dtype is None else (weight.to(self._dtype), bias.to(self._dtype))
             )
         return self._kept[names]
 
@@ -151,6 +157,21 @@ class Theta:
     def outputs(self, names: Names) -> list[int]:
         """Rows of W that each module has."""
         return [self._modules[name].out_features for name in names]
+
+
+class Fixed:
+    """θ for all tokens, without a trace."""
+
+    def __init__(self, theta: Theta) -> None:
+        self._theta = theta
+
+    def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
+        weight, bias = self._theta.linear(names)
+        return torch.addmm(bias, x, weight.T)
+
+    def scale(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        gain, bias = self._theta.scale(name)
+        return torch.addcmul(bias, x, gain).to(x.dtype)
 
 
 class Traced(Recorded):
@@ -196,10 +217,20 @@ def gradients(
 
 
 def multiply(
-    x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None, rows: Rows, chunk: range, found: torch.Tensor
+    x: torch.Tensor,
+    w: torch.Tensor,
+    b: torch.Tensor | None,
+    rows: Rows,
+    chunk: range,
+    found: torch.Tensor,
+    *,
+    add: bool = False,
 ) -> None:
-    """found[rows of s] = x[rows of s] w[s]ᵀ + b[s] for each s of the chunk. w: [c, out, in], b: [c, out] or None: 0."""
-    if len(chunk) == 1:
+    """found[rows of s] = x[rows of s] w[s]ᵀ + b[s] for each s of the chunk. w: [c, out, in], b: [c, out] or None: 0.
+
+    add: to what is in found.
+    """
+    if len(chunk) == 1 and not add:
         part = rows.slice(chunk[0])
         if b is None:
             torch.mm(x[part], w[0].T, out=found[part])
@@ -210,4 +241,4 @@ def multiply(
     y = x[index] @ w.transpose(1, 2)
     if b is not None:
         y += b[:, None]
-    found[index[real]] = y[real]
+    found[index[real]] = y[real] + found[index[real]] if add else y[real]

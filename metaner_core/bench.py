@@ -1,0 +1,263 @@
+"""How fast tagging, adapting and meta-training are on this machine: one table, all of it from one run, without Ray.
+
+    make bench                                           both shapes on this machine, with a plot
+    python -m metaner_core.bench --shape embedded --threads 2
+    python -m metaner_core.bench --device cuda --precision bf16
+
+Only ratios between rows of one run mean something. Every row is warmed up and then measured in turn with the others,
+several rounds of it; the median counts. The reference loop runs under the same settings of allocator and threads.
+"""
+
+import argparse
+import dataclasses
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers import BertConfig, BertModel, PreTrainedModel
+
+from metaner_core import corpora, storage
+from metaner_core.adapt import Engine
+from metaner_core.encoder import load_encoder
+from metaner_core.encoding import Encoded, Encoding, LabelSet
+from metaner_core.engine import BatchedEngine
+from metaner_core.meta_train import MetaTrainer
+from metaner_core.retrieval import SupportIndex, sentence_vectors
+from metaner_core.settings import preset
+from metaner_core.tagger import Tagger
+from metaner_core.tasks import Task, Tasks
+
+GROUPS = (1, 4, 16)  # sentences for each distinct support set
+REFERENCE = "reference loop"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much work a measurement of each kind is: sentences through the loop and through the engine, tasks."""
+
+    loop: int
+    engine: int
+    tasks: int
+
+
+SIZES = {"embedded": Size(32, 512, 16), "bert-base": Size(4, 48, 4)}
+GPU_SIZES = {"embedded": Size(64, 8192, 64), "bert-base": Size(64, 2048, 32)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement: seconds for each sentence (or meta-update of 32 tasks) and the most memory it took, in MiB."""
+
+    name: str
+    unit: str
+    seconds: float
+    memory: float
+
+    @property
+    def rate(self) -> float:
+        return 1 / self.seconds
+
+
+class Workload:
+    """A tagger of one shape, the embedded English sentences as source, the embedded test sets' as queries."""
+
+    def __init__(self, shape: str, device: str, precision: str) -> None:
+        settings = preset("embedded" if shape == "embedded" else "paper")
+        encoder, tokenizer = load_encoder("embedded")
+        if shape != "embedded":
+            encoder = _bert_base(len(tokenizer))
+        encode = Encoding(tokenizer, settings)
+        self.source = [encode(s.words, s.labels) for s in corpora.load("embedded-en", "train")]
+        tests = (f"embedded-{language}" for language in ("es", "nl", "de", "fr", "zh"))
+        self.queries = [encode(s.words) for name in tests for s in corpora.load(name, "test")]
+        encoder.to(device)  # type: ignore[arg-type]
+        labels = LabelSet.of(settings)
+        tagger = Tagger(encoder, len(labels.names), settings).to(device)
+        self.reference = Engine(tagger, tokenizer, labels, settings, self.source, device)
+        parts = {f.name: getattr(self.reference, f.name) for f in dataclasses.fields(Engine)}
+        self.batched = BatchedEngine(**parts, precision=precision)
+        vectors, asked = (sentence_vectors(s, encoder, tokenizer, device=device) for s in (self.source, self.queries))
+        self.nearest = SupportIndex(vectors).search(asked, settings.neighbours)[0]
+        itself = range(len(vectors))
+        self.support = SupportIndex(vectors).search(vectors, settings.neighbours, without=itself)[0]
+
+    def distinct(self, count: int) -> list[Encoded]:
+        """So many different sentences; where the test sets end, they go on with a last word of their own."""
+        found = []
+        for n in range(count):
+            sentence = self.queries[n % len(self.queries)]
+            ids = (*sentence.ids[:-1], 1_000 + n // len(self.queries)) if n >= len(self.queries) else sentence.ids
+            found.append(dataclasses.replace(sentence, ids=ids))
+        return found
+
+    def sets(self, count: int, group: int) -> np.ndarray:
+        """Random support sets, each for `group` sentences in a row; no source sentence is in two if that can be."""
+        rng = np.random.default_rng(0)
+        needed = -(-count // group) * 2
+        ids = np.concatenate([rng.permutation(len(self.source)) for _ in range(needed // len(self.source) + 1)])
+        return np.repeat(ids[:needed].reshape(-1, 2), group, axis=0)[:count]
+
+
+def _bert_base(vocabulary: int) -> PreTrainedModel:
+    torch.manual_seed(0)
+    return BertModel(BertConfig(vocab_size=vocabulary), add_pooling_layer=False).eval()
+
+
+def measurements(work: Workload, size: Size) -> dict[str, tuple[str, float, Callable[[], Any]]]:
+    """For each row's name its unit, how many units a call computes, and the call."""
+    few, many = work.distinct(size.loop), work.distinct(size.engine)
+    alone, nearest = work.sets(size.loop, 1), np.resize(work.nearest, (size.engine, 2))
+    found: dict[str, tuple[str, float, Callable[[], Any]]] = {
+        "plain tagging": ("sentence", len(many), lambda: work.reference.plain(many)),
+        REFERENCE: ("sentence", len(few), lambda: work.reference.adapted(few, alone)),
+    }
+    for group in GROUPS:
+        name = "batched, nothing shared" if group == 1 else f"batched, {group} sentences a support set"
+        sets = work.sets(size.engine, group)
+        found[name] = ("sentence", len(many), partial(work.batched.adapted, many, sets))
+    found["batched, nearest neighbours"] = ("sentence", len(many), lambda: work.batched.adapted(many, nearest))
+    tasks = Tasks(work.support, dataclasses.replace(work.reference.settings, tasks_per_update=size.tasks)).of_update(0)
+    for name, engine in (("meta-training, reference loop", work.reference), ("meta-training, batched", work.batched)):
+        trainer = MetaTrainer(engine, work.support, [])
+        found[name] = ("meta-update", size.tasks / 32, partial(_gradients, trainer, tasks))
+    return found
+
+
+def _gradients(trainer: MetaTrainer, tasks: Sequence[Task]) -> None:
+    for _ in trainer.gradients(tasks, 1e-4):
+        pass
+
+
+def run(work: Workload, size: Size, *, rounds: int, tell: Callable[[str], None]) -> list[Row]:
+    """Every measurement `rounds` times, in turn."""
+    todo = measurements(work, size)
+    taken: dict[str, list[float]] = {name: [] for name in todo}
+    memory = dict.fromkeys(todo, 0.0)
+    for number in range(rounds + 1):
+        for name, (_, units, call) in todo.items():
+            tell(f"round {number}/{rounds}: {name}")
+            before = _memory(reset=True)
+            started = time.perf_counter()
+            call()
+            _wait()
+            if number:  # the first round warms up
+                taken[name].append((time.perf_counter() - started) / units)
+            memory[name] = max(memory[name], _memory() - before)
+    return [Row(name, todo[name][0], statistics.median(seconds), memory[name]) for name, seconds in taken.items()]
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _memory(*, reset: bool = False) -> float:
+    """MiB in use at the most since the last reset: of the GPU if there is one, else of the process."""
+    if torch.cuda.is_available():
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated() / 2**20
+    if reset and Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def by_wave(work: Workload, size: Size, budgets: Sequence[int]) -> dict[int, float]:
+    """Sentences a second for budgets of tokens a wave, nearest neighbours' support sets."""
+    many = work.distinct(size.engine)
+    nearest = np.resize(work.nearest, (size.engine, 2))
+    found = {}
+    for budget in budgets:
+        engine = dataclasses.replace(work.batched, tokens=budget)
+        started = time.perf_counter()
+        engine.adapted(many, nearest)
+        _wait()
+        found[budget] = len(many) / (time.perf_counter() - started)
+    return found
+
+
+def table(shape: str, rows: Sequence[Row]) -> Table:
+    loop = {row.unit: row.seconds for row in rows if REFERENCE in row.name}
+    plain = rows[0].seconds
+    made = Table(title=f"{shape}: {_machine()}", title_justify="left")
+    for column in ("", "a second", "ms each", "times the loop", "times plain tagging's cost", "MiB"):
+        made.add_column(column, justify="left" if not column else "right")
+    for row in rows:
+        cost = f"{row.seconds / plain:.2f}" if row.unit == "sentence" else ""
+        facts = (f"{row.rate:,.2f}", f"{row.seconds * 1e3:,.2f}", f"{loop[row.unit] / row.seconds:.2f}", cost)
+        made.add_row(row.name, *facts, f"{row.memory:,.0f}")
+    return made
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    model = next((x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")), ": CPU")
+    return f"{model.split(': ')[1]}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
+    """Throughput against group size and against tokens a wave, for every shape."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for shape, found in results.items():
+        rate = {row["name"]: 1 / row["seconds"] for row in found["rows"]}
+        groups = [rate[name] for name in rate if name.startswith("batched, ") and "nearest" not in name]
+        (line,) = left.plot(GROUPS, groups, marker="o", label=f"{shape}, adapted")
+        left.axhline(rate["plain tagging"], color=line.get_color(), ls=":", label=f"{shape}, plain")
+        left.axhline(rate[REFERENCE], color=line.get_color(), ls="--", label=f"{shape}, loop")
+        right.plot(list(map(int, found["waves"])), list(found["waves"].values()), marker="o", label=shape)
+    left.set(xlabel="sentences a support set", xticks=GROUPS)
+    right.set(xlabel="tokens a wave")
+    for axes in (left, right):
+        axes.set(ylabel="sentences a second", xscale="log", yscale="log")
+        axes.legend(fontsize=7)
+    left.set_xticks(GROUPS, [str(g) for g in GROUPS])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m metaner_core.bench", description="Measure the engine's speed.")
+    parser.add_argument("--shape", nargs="+", default=list(SIZES), choices=SIZES)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of the batched engine")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", help="a folder for bench.json and bench.svg")
+    options = parser.parse_args()
+    if options.output:
+        storage.require_unused(options.output, "benchmark")
+    torch.set_num_threads(options.threads)
+    console, results = Console(width=130), {}
+    for shape in options.shape:
+        with console.status(shape) as status:
+            work = Workload(shape, options.device, options.precision)
+            size = (SIZES if options.device == "cpu" else GPU_SIZES)[shape]
+            rows = run(work, size, rounds=options.rounds, tell=status.update)
+            waves = by_wave(work, size, [500, 2_000, 6_000, 20_000, 60_000])
+        console.print(table(shape, rows))
+        results[shape] = {"rows": [dataclasses.asdict(row) for row in rows], "waves": waves}
+    if options.output:
+        folder = Path(options.output)
+        draw(results, folder / "bench.svg")
+        facts = {"machine": _machine(), "python": platform.python_version(), "precision": options.precision}
+        (folder / "bench.json").write_text(json.dumps({**facts, "shapes": results}, indent=1))
+        console.print(f"written to {folder}")
+
+
+if __name__ == "__main__":
+    main()

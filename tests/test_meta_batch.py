@@ -1,0 +1,90 @@
+"""Many tasks' gradients at once against one task at a time, and whole meta-updates of either engine."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from small import tiny_engine
+
+from metaner_core import meta_batch, optim
+from metaner_core.engine import BatchedEngine
+from metaner_core.meta_train import MetaTrainer
+from metaner_core.settings import Settings
+from metaner_core.tasks import Task
+
+SETTINGS = Settings(window=8, window_context=3, frozen_layers=1, dropout=0.0, mask_ratio=0.5, tasks_per_update=7)
+SUPPORT = np.array([[(i + 3) % 10, (i * 7 + 1) % 10] for i in range(10)])
+TASKS = [Task(i % 3, i, tuple(map(int, SUPPORT[i]))) for i in range(10)]
+VARIANTS = {
+    "paper without dropout": {},
+    "dropout": {"dropout": 0.3},
+    "no inner step": {"inner_steps": 0, "dropout": 0.2},
+    "one inner step": {"inner_steps": 1},
+    "three inner steps": {"inner_steps": 3},
+    "bertadam": {"optimizer": "bertadam"},
+    "bertadam, four steps": {"optimizer": "bertadam", "inner_steps": 4},
+    "sgd": {"optimizer": "sgd"},
+    "official code": {"batch_loss": "mean_of_tokens", "loss_tokens": "all", "masked_sets": "query"},
+    "head only": {"frozen_layers": 3},
+    "nothing frozen": {"frozen_layers": 0},
+}
+
+
+def batched(engine):
+    return BatchedEngine(**{f.name: getattr(engine, f.name) for f in dataclasses.fields(engine)})
+
+
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
+def test_the_sum_over_tasks_is_that_of_the_loop(changes):
+    engine = tiny_engine(dataclasses.replace(SETTINGS, **changes))
+    one_by_one = [MetaTrainer(engine, SUPPORT, []).task_gradient(task, 1e-3) for task in TASKS]
+    found, value = meta_batch.chunk_gradient(engine, TASKS, 1e-3)
+    assert found.keys() == one_by_one[0][0].keys()
+    for name, g in found.items():
+        expected = sum(gradient[name] for gradient, _ in one_by_one)
+        torch.testing.assert_close(g, expected, rtol=1e-8, atol=1e-11, msg=lambda m, n=name: f"{n}: {m}")
+    assert value.item() == pytest.approx(sum(v for _, v in one_by_one))
+
+
+def test_several_tasks_products_at_once_as_on_a_gpu(monkeypatch):
+    engine = tiny_engine(dataclasses.replace(SETTINGS, dropout=0.3))
+    expected, _ = meta_batch.chunk_gradient(engine, TASKS, 1e-3)
+    start = meta_batch._Chunk.__init__
+
+    def many(self, *arguments):
+        start(self, *arguments)
+        self._at_once = 4
+
+    monkeypatch.setattr(meta_batch._Chunk, "__init__", many)
+    found, _ = meta_batch.chunk_gradient(engine, TASKS, 1e-3)
+    for name, g in found.items():
+        torch.testing.assert_close(g, expected[name], rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "bertadam", "sgd"])
+def test_meta_updates_lead_to_the_parameters_of_the_loop(optimizer):
+    settings = dataclasses.replace(SETTINGS, optimizer=optimizer, dropout=0.2, beta=1e-3)
+
+    def after(engine):
+        trainer = MetaTrainer(engine, SUPPORT, [])
+        outer = optim.fresh(optimizer, engine.tagger.trained(), settings.beta)
+        losses = [trainer.meta_update(update, outer) for update in range(4)]
+        return {n: p.detach() for n, p in engine.tagger.trained().items()}, losses
+
+    start = {n: p.detach().clone() for n, p in tiny_engine(settings).tagger.trained().items()}
+    expected, losses = after(tiny_engine(settings))
+    found, fast = after(batched(tiny_engine(settings)))
+    assert fast == pytest.approx(losses)
+    for name, p in found.items():
+        noise = name.endswith("attention.self.key.bias")  # its gradient is 0 but for rounding, which Adam blows up
+        torch.testing.assert_close(p, expected[name], rtol=0, atol=1e-2 if noise else 1e-8, msg=name)
+    assert max((found[name] - start[name]).abs().max() for name in found) > 1e-5
+
+
+def test_a_chunk_leaves_theta_as_it_was():
+    engine = batched(tiny_engine(SETTINGS))
+    before = {name: value.clone() for name, value in engine.tagger.state_dict().items()}
+    meta_batch.chunk_gradient(engine, TASKS, 1e-2)
+    assert all(torch.equal(value, before[name]) for name, value in engine.tagger.state_dict().items())
+    assert all(p.grad is None for p in engine.tagger.parameters())
