@@ -27,13 +27,20 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--gpu", action="store_true", help="one GPU for each worker or actor")
 
 
-def add_engine_option(parser: argparse.ArgumentParser) -> None:
+def add_engine_option(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
     parser.add_argument(
         "--engine",
         default="batched",
         choices=("batched", "reference"),
         help="reference: one sentence or task at a time, for checking (default: batched)",
     )
+    if precision:
+        parser.add_argument(
+            "--precision",
+            default="fp32",
+            choices=("fp32", "bf16"),
+            help="of the batched engine's matrix products; docs/engine.md says what bf16 changes (default: fp32)",
+        )
 
 
 def environment() -> dict[str, str]:

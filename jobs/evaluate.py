@@ -29,6 +29,7 @@ from jobs.progress import told
 from metaner_core import bundle, corpora, storage
 from metaner_core.corpora import Sentence
 from metaner_core.encoding import Encoded
+from metaner_core.engine import How
 from metaner_core.labels import relabel
 from metaner_core.scoring import Counts, Scores, count, scores
 from metaner_core.tagger import Prediction
@@ -61,7 +62,7 @@ class Result:
 
 
 def evaluate(
-    uri: str, tests: Sequence[Test], *, actors: int = 1, gpu: bool = False, threads: int = 1, engine: str = "batched"
+    uri: str, tests: Sequence[Test], *, actors: int = 1, gpu: bool = False, threads: int = 1, how: How | None = None
 ) -> list[Result]:
     """Score the bundle at uri on every test, on the connected Ray; only counts come back to the driver."""
     rows = [
@@ -75,7 +76,7 @@ def evaluate(
             ray.data.from_items(rows, override_num_blocks=max(1, min(len(rows) // TOGETHER, 200)))
             .map_batches(
                 Scorer,
-                fn_constructor_args=(uri, gpu, threads, engine, board, len(rows)),
+                fn_constructor_args=(uri, gpu, threads, how, board, len(rows)),
                 batch_size=TOGETHER,
                 batch_format="pyarrow",
                 concurrency=actors,
@@ -101,10 +102,10 @@ def _result(test: Test, rows: Iterable[Mapping[str, Any]]) -> Result:
 class Scorer:
     """An actor that holds the bundle and turns labelled sentences into phrase counts."""
 
-    def __init__(self, uri: str, gpu: bool, threads: int, engine: str, board: ActorHandle, total: int) -> None:
+    def __init__(self, uri: str, gpu: bool, threads: int, how: How | None, board: ActorHandle, total: int) -> None:
         if not gpu:
             torch.set_num_threads(threads)
-        self.bundle = bundle.load(uri, device=device(gpu), engine=engine)
+        self.bundle = bundle.load(uri, device=device(gpu), how=how)
         self.board, self.total, self.done, self.told = board, total, 0, time.monotonic()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -221,8 +222,9 @@ def main() -> None:
     uri = storage.absolute(options.bundle)
     manifest = json.loads(storage.read_bytes(storage.join(uri, bundle.MANIFEST)))
     connect(options.address, cpus=options.actors + 2)
-    how = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads, "engine": options.engine}
-    results = evaluate(uri, tests, **how)
+    how = How(options.engine, options.precision)
+    where = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads}
+    results = evaluate(uri, tests, how=how, **where)
     Console(width=120).print(table(results))
     for engine in ENGINES:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)

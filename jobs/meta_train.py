@@ -146,7 +146,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
     parser.add_argument("--train", help="your own column file in place of --corpus")
     parser.add_argument("--dev", help="goes with --train")
-    add_engine_option(parser)
+    add_engine_option(parser, precision=False)
     add_training_options(parser, output="the bundle", storage="checkpoints")
     options = parser.parse_args(arguments)
     if bool(options.train) != bool(options.dev):

@@ -27,11 +27,11 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core import __version__, storage
-from metaner_core import engine as engines
 from metaner_core.adapt import Engine
 from metaner_core.corpora import Sentence
 from metaner_core.encoder import load_encoder, longest_input
 from metaner_core.encoding import Encoded, Encoding, LabelSet
+from metaner_core.engine import How
 from metaner_core.prepare import Prepared
 from metaner_core.retrieval import SupportIndex, sentence_vectors
 from metaner_core.settings import Settings
@@ -53,7 +53,7 @@ class Bundle:
     vectors: np.ndarray  # [N, d]
     manifest: Mapping[str, Any]
     device: torch.device | str = "cpu"
-    engine_kind: str = "batched"  # or `reference`
+    how: How = How()
 
     @functools.cached_property
     def encode(self) -> Encoding:
@@ -66,8 +66,9 @@ class Bundle:
     @functools.cached_property
     def engine(self) -> Engine:
         source = [self.encode(s.words, s.labels) for s in self.source]
-        made = engines.KINDS[self.engine_kind]
-        return made(self.tagger, self.tokenizer, LabelSet.of(self.settings), self.settings, source, self.device)
+        return self.how.made(
+            self.tagger, self.tokenizer, LabelSet.of(self.settings), self.settings, source, self.device
+        )
 
     def support(self, sentences: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray]:
         """Ids and similarities [n, K] of each sentence's nearest source sentences."""
@@ -131,8 +132,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(uri: str, *, device: torch.device | str = "cpu", engine: str = "batched") -> Bundle:
-    """Read and verify a bundle. engine: `batched` or `reference` (see metaner_core.engine).
+def load(uri: str, *, device: torch.device | str = "cpu", how: How | None = None) -> Bundle:
+    """Read and verify a bundle. how: its engine; None: the batched one in fp32.
 
     Raises FileNotFoundError or ValueError naming every file that is missing or altered.
     """
@@ -148,7 +149,7 @@ def load(uri: str, *, device: torch.device | str = "cpu", engine: str = "batched
     encoder.requires_grad_(False)
     tagger.to(device)
     encoder.to(device)  # type: ignore[arg-type]
-    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device, engine)
+    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device, how or How())
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -229,6 +230,24 @@ class BatchedEngine(Engine):
 
 
 KINDS: Mapping[str, type[Engine]] = {"batched": BatchedEngine, "reference": Engine}
+
+
+@dataclass(frozen=True)
+class How:
+    """Which engine computes, and how exactly. Raises ValueError for what there is not."""
+
+    engine: str = "batched"
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.engine not in KINDS:
+            raise ValueError(f"engine {self.engine!r} is unknown; there are {', '.join(KINDS)}")
+        if self.precision != "fp32" and self.engine == "reference":
+            raise ValueError(f"precision {self.precision} is for the batched engine: the reference is fp32")
+
+    def made(self, *parts: Any) -> Engine:
+        """An engine of `Engine`'s fields."""
+        return Engine(*parts) if self.engine == "reference" else BatchedEngine(*parts, precision=self.precision)
 
 
 def _units(query: Query) -> list[tuple[int, object]]:

@@ -11,7 +11,7 @@ from small import SENTENCES, bert_tokenizer, encoded, save_tiny_xlm_roberta, tin
 from metaner_core import bundle
 from metaner_core.encoder import load_encoder
 from metaner_core.encoding import Encoding
-from metaner_core.engine import BatchedEngine
+from metaner_core.engine import BatchedEngine, How
 from metaner_core.settings import Settings
 from metaner_core.tagger import Prediction
 
@@ -164,7 +164,7 @@ def test_the_tagger_is_left_as_it_was():
 
 def test_a_trained_model_in_single_precision(tiny_bundle):
     """Probabilities to 1e-4: in fp32 a weight whose gradient is rounding noise still moves by γ."""
-    loaded = [bundle.load(tiny_bundle, engine=kind) for kind in ("reference", "batched")]
+    loaded = [bundle.load(tiny_bundle, how=How(kind)) for kind in ("reference", "batched")]
     sentences = encoded(loaded[0].settings, loaded[0].tokenizer, [*SENTENCES, (("Köln",), ("B-LOC",))])
     support = loaded[0].support(sentences)[0]
     reference, fast = (b.engine.adapted(sentences, support) for b in loaded)
@@ -186,3 +186,7 @@ def test_half_precision_is_near_and_says_where_it_cannot_be_had(tiny_bundle):
         batched(tiny_engine(dataclasses.replace(SETTINGS, optimizer="bertadam")), precision="bf16")
     with pytest.raises(ValueError, match="it must be fp32 or bf16"):
         batched(tiny_engine(SETTINGS), precision="int8")
+    with pytest.raises(ValueError, match="the reference is fp32"):
+        How("reference", "bf16")
+    with pytest.raises(ValueError, match="there are batched, reference"):
+        How("fast")
