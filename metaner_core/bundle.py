@@ -31,7 +31,7 @@ from metaner_core.adapt import Engine
 from metaner_core.corpora import Sentence
 from metaner_core.encoder import load_encoder, longest_input
 from metaner_core.encoding import Encoded, Encoding, LabelSet
-from metaner_core.engine import How
+from metaner_core.engine import BATCHED, How
 from metaner_core.prepare import Prepared
 from metaner_core.retrieval import SupportIndex, sentence_vectors
 from metaner_core.settings import Settings
@@ -53,7 +53,7 @@ class Bundle:
     vectors: np.ndarray  # [N, d]
     manifest: Mapping[str, Any]
     device: torch.device | str = "cpu"
-    how: How = How()
+    how: How = BATCHED
 
     @functools.cached_property
     def encode(self) -> Encoding:
@@ -149,7 +149,7 @@ def load(uri: str, *, device: torch.device | str = "cpu", how: How | None = None
     encoder.requires_grad_(False)
     tagger.to(device)
     encoder.to(device)  # type: ignore[arg-type]
-    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device, how or How())
+    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device, how or BATCHED)
 
 
 @torch.no_grad()

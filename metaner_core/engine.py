@@ -10,16 +10,17 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase
 
 from metaner_core.adapt import Engine
-from metaner_core.encoding import Encoded, collate
+from metaner_core.encoding import Encoded, LabelSet, collate
 from metaner_core.per_task import Adapted, Step
-from metaner_core.tagger import Prediction, decode, loss
+from metaner_core.settings import Settings
+from metaner_core.tagger import Prediction, Tagger, decode, loss
 from metaner_core.tasks import adaptation_seed
 from metaner_core.trace import Fixed, Theta, Traced, rows_of
 from metaner_core.transformer import (
@@ -229,7 +230,7 @@ class BatchedEngine(Engine):
         return torch.tensor(list(values), dtype=torch.long, device=self.device)
 
 
-KINDS: Mapping[str, type[Engine]] = {"batched": BatchedEngine, "reference": Engine}
+KINDS = ("batched", "reference")
 
 
 @dataclass(frozen=True)
@@ -245,9 +246,21 @@ class How:
         if self.precision != "fp32" and self.engine == "reference":
             raise ValueError(f"precision {self.precision} is for the batched engine: the reference is fp32")
 
-    def made(self, *parts: Any) -> Engine:
-        """An engine of `Engine`'s fields."""
-        return Engine(*parts) if self.engine == "reference" else BatchedEngine(*parts, precision=self.precision)
+    def made(
+        self,
+        tagger: Tagger,
+        tokenizer: PreTrainedTokenizerBase,
+        label_set: LabelSet,
+        settings: Settings,
+        source: Sequence[Encoded],
+        device: torch.device | str,
+    ) -> Engine:
+        if self.engine == "reference":
+            return Engine(tagger, tokenizer, label_set, settings, source, device)
+        return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, precision=self.precision)
+
+
+BATCHED = How()
 
 
 def _units(query: Query) -> list[tuple[int, object]]:
