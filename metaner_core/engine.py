@@ -7,8 +7,7 @@ formed once, layer by layer, while the sentences that share it pass through, and
 """
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,20 +22,12 @@ from metaner_core.settings import Settings
 from metaner_core.tagger import Prediction, Tagger, decode, loss
 from metaner_core.tasks import adaptation_seed
 from metaner_core.trace import Fixed, Theta, Traced, rows_of
-from metaner_core.transformer import (
-    Noise,
-    Packed,
-    classify,
-    embed,
-    pack,
-    run_layers,
-)
+from metaner_core.transformer import Noise, Packed, classify, embed, pack, run_layers
+from metaner_core.waves import Query, Support, tokens_of, units_of, waves
 
 log = logging.getLogger(__name__)
 CPU_TOKENS, GPU_TOKENS = 6_000, 60_000  # support and query tokens of one wave
 GPU_NUMBERS = 2**29  # numbers of sets' gradients that are formed at once: 2 GiB in fp32, and as much for their step
-
-Support = tuple[int, ...]  # ids of source sentences
 
 
 @dataclass
@@ -50,23 +41,6 @@ class Shared:
     source: int = 0
     waves: int = 0
     halved: int = 0
-
-
-@dataclass(frozen=True)
-class Query:
-    """A distinct sentence with its support set; `noise` sets it apart when each is adapted under its own dropout."""
-
-    sentence: Encoded
-    support: Support
-    noise: int = 0
-
-    @property
-    def set(self) -> tuple[Support, int]:
-        return self.support, self.noise
-
-    @property
-    def tokens(self) -> int:
-        return sum(w.stop - w.start + 2 for w in self.sentence.windows)
 
 
 @dataclass(frozen=True)
@@ -95,7 +69,7 @@ class BatchedEngine(Engine):
         self.shared.sentences += sum(map(len, places.values()))
         self.shared.distinct += len(places)
         found = [Prediction()] * len(sentences)
-        for wave in self._waves(list(places)):
+        for wave in waves(list(places), self.source, self._budget()):
             for query, prediction in self._predictions(wave, overlaps):
                 for place in places[query]:
                     found[place] = prediction
@@ -113,28 +87,6 @@ class BatchedEngine(Engine):
             return Query(sentence, tuple(ids), noise=adaptation_seed(sentence, self.settings))
         return Query(sentence, tuple(sorted(ids)))
 
-    def _waves(self, queries: Sequence[Query]) -> Iterator[list[Query]]:
-        """Sentences with the same support set stand together, sets with a frequent source sentence in common near."""
-        asked = Counter(i for support, _ in {query.set for query in queries} for i in support)
-        hubs = {query.set: sorted((-asked[i], i) for i in query.support) for query in queries}
-        budget = self.tokens or (CPU_TOKENS if torch.device(self.device).type == "cpu" else GPU_TOKENS)
-        wave: list[Query] = []
-        used, inside = 0, set[object]()
-        for query in sorted(queries, key=lambda q: (hubs[q.set], q.noise, q.tokens)):
-            units = {unit: self._source_tokens(unit[0]) for unit in _units(query) if unit not in inside}
-            if wave and used + sum(units.values()) + query.tokens > budget:
-                yield wave
-                wave, used, inside = [], 0, set()
-                units = {unit: self._source_tokens(unit[0]) for unit in _units(query)}
-            wave.append(query)
-            inside |= units.keys()
-            used += sum(units.values()) + query.tokens
-        if wave:
-            yield wave
-
-    def _source_tokens(self, i: int) -> int:
-        return sum(w.stop - w.start + 2 for w in self.source[i].windows)
-
     def _predictions(self, wave: Sequence[Query], overlaps: bool) -> Iterator[tuple[Query, Prediction]]:
         """A wave's predictions; out of GPU memory, those of its halves."""
         try:
@@ -151,10 +103,10 @@ class BatchedEngine(Engine):
 
     def _together(self, wave: Sequence[Query], overlaps: bool) -> list[Prediction]:
         sets = list(dict.fromkeys(query.set for query in wave))
-        units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in wave for u in _units(query)))}
+        units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in wave for u in units_of(*query.set)))}
         theta = Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
         traced = self._trace(theta, list(units), sets)
-        members = [[units[unit] for unit in _units_of(*key)] for key in sets]
+        members = [[units[unit] for unit in units_of(*key)] for key in sets]
         batch = collate([q.sentence for q in wave], self.tokenizer, overlaps=overlaps, device=self.device)
         packed = pack(batch)
         place = {key: n for n, key in enumerate(sets)}
@@ -221,7 +173,10 @@ class BatchedEngine(Engine):
         sentence = self.source[i]
         if self.label_set.further is None:
             return len(sentence.first)
-        return self._source_tokens(i)
+        return tokens_of(sentence)
+
+    def _budget(self) -> int:
+        return self.tokens or (CPU_TOKENS if torch.device(self.device).type == "cpu" else GPU_TOKENS)
 
     def _at_once(self, size: int) -> int:
         return 1 if torch.device(self.device).type == "cpu" else max(1, GPU_NUMBERS // size)
@@ -261,17 +216,3 @@ class How:
 
 
 BATCHED = How()
-
-
-def _units(query: Query) -> list[tuple[int, object]]:
-    return _units_of(*query.set)
-
-
-def _units_of(support: Support, noise: int) -> list[tuple[int, object]]:
-    """What has to go forward and backward for a set: its sentences, each once for all sets unless dropout differs."""
-    return [(i, (noise, n) if noise else None) for n, i in enumerate(support)]
-
-
-def sharing(shared: Shared) -> Mapping[str, float]:
-    """Ratios that people look at: how many sentences there were for each distinct one, set and source sentence."""
-    return {name: shared.sentences / max(getattr(shared, name), 1) for name in ("distinct", "sets", "source")}
