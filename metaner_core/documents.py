@@ -25,7 +25,7 @@ ALIASES = {"no": "nb", "iw": "he"}
 _SPACED_WITHOUT_RULES = frozenset({"ko", "vi"})  # spaCy's rules need further packages; words are divided by spaces
 
 _BLANK_LINE = re.compile(r"(?>\r\n|\r|\n)[^\S\r\n]*(?>\r\n|\r|\n)|\u2029")
-_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # control, format (marks, zero width), white space
+INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # control, format (marks, zero width), white space
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,12 @@ class Word:
     end: int
 
 
-def segment(text: str, language: str | None = None) -> list[list[Word]]:
+def segment(text: str, language: str | None = None, *, most: int | None = None) -> list[list[Word]]:
     """The sentences of a text, each a list of at least one and at most MAX_WORDS words.
 
     A blank line ends a sentence too. White space and invisible characters belong to no word, unless they stand inside
     one. language: a code such as `de` or `pt-BR`; an unknown one or None gets rules for no language in particular.
+    most: stop as soon as there are more sentences than that, so a list longer than `most` is only the beginning.
     Raises TypeError when text is no string, UnicodeEncodeError when it holds half of a surrogate pair.
     """
     if not isinstance(text, str):
@@ -54,6 +55,8 @@ def segment(text: str, language: str | None = None) -> list[list[Word]]:
                 tokens = ((start + t.idx, start + t.idx + len(t.text)) for t in sentence)
                 words = [word for a, b in tokens if (word := _word(text, a, b))]
                 sentences += [words[at : at + MAX_WORDS] for at in range(0, len(words), MAX_WORDS)]
+            if most is not None and len(sentences) > most:
+                break
     return sentences
 
 
@@ -101,8 +104,8 @@ def _parted(text: str, end: int, start: int) -> bool:
 
 def _word(text: str, start: int, end: int) -> Word | None:
     """The slice without invisible characters at its ends; None if nothing else is in it."""
-    while start < end and unicodedata.category(text[start]) in _INVISIBLE:
+    while start < end and unicodedata.category(text[start]) in INVISIBLE:
         start += 1
-    while start < end and unicodedata.category(text[end - 1]) in _INVISIBLE:
+    while start < end and unicodedata.category(text[end - 1]) in INVISIBLE:
         end -= 1
     return Word(text[start:end], start, end) if start < end else None
