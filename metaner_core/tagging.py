@@ -13,7 +13,8 @@ from metaner_core.bundle import Bundle
 from metaner_core.documents import Word
 from metaner_core.encoding import Encoded
 from metaner_core.labels import spans, to_bio
-from metaner_core.rules import DEFAULT, Document, Ready, Row, Rules, prepare, rejected, writable
+from metaner_core.rules import DEFAULT, Document, Rules
+from metaner_core.screening import Ready, Row, rejected, screen, writable
 from metaner_core.tagger import Prediction
 
 __all__ = ["Document", "Row", "Rules", "rejected", "tag_documents"]
@@ -39,7 +40,7 @@ def tag_documents(
     together. If that fails, each document goes alone and those that fail again are rejected. Raises the model's error
     when it cannot tag a source sentence either: then it is the machine that fails, and no document is to blame.
     """
-    prepared = [prepare(document, rules) for document in documents]
+    prepared = [screen(document, rules) for document in documents]
     ready = [p for p in prepared if isinstance(p, Ready)]
     found = iter(_tag_all(bundle, ready, adapted))
     return [next(found) if isinstance(p, Ready) else p for p in prepared]
