@@ -1,23 +1,8 @@
-"""What a document is, which ones are tagged, and as what language. Imports nothing heavy: planning reads it too."""
+"""Which documents are tagged, and as what language."""
 
 from dataclasses import dataclass
 
 from metaner_core.languages import primary
-
-
-@dataclass(frozen=True)
-class Document:
-    """A document of the input, read as well as it could be.
-
-    text: anything but a string makes the document a rejected one. language: a code such as `de`, or None. extra: the
-    input's other columns, a JSON object. problem: "stage: what is wrong" when it could not be read.
-    """
-
-    id: str
-    text: str | None
-    language: str | None = None
-    extra: str | None = None
-    problem: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaner_core import schema
+from metaner_core.document import Document
 from metaner_core.documents import INVISIBLE, Word, segment
 from metaner_core.languages import identify, primary
-from metaner_core.rules import Document, Rules
+from metaner_core.rules import Rules
 
 MAX_REASON = 500  # characters of an error message that a row keeps
 

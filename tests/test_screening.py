@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaner_core import schema
-from metaner_core.rules import Document, Rules
+from metaner_core.document import Document
+from metaner_core.rules import Rules
 from metaner_core.screening import Ready, rejected, screen
 
 GERMAN = "Der Ausschuss tritt am Donnerstag erneut zusammen, um über die alte Brücke zu entscheiden."
