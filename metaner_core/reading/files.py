@@ -1,6 +1,6 @@
 """The documents of one file of an input, from any place on, and the stretches that a file is cut into."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -9,6 +9,7 @@ from metaner_core.reading import lines, rows, wet
 from metaner_core.reading.record import START, Place
 from metaner_core.reading.source import FILES, JSONL, PARQUET, TEXT, WET, Input
 
+OVERHEAD = 200  # bytes: a document without text is a row, too
 _READERS: dict[str, Callable[[Input, str, Place], Iterator[tuple[Place, Document]]]] = {
     WET: wet.documents,
     JSONL: lines.documents,
@@ -20,12 +21,22 @@ _READERS: dict[str, Callable[[Input, str, Place], Iterator[tuple[Place, Document
 
 @dataclass(frozen=True)
 class Stretch:
-    """Documents of one file that follow one another. file: index into the input's files. size: of their text, bytes."""
+    """Documents of one file that follow one another.
+
+    file: index into the input's files. size: bytes of their text, and OVERHEAD for each.
+    """
 
     file: int
     place: Place
     documents: int
     size: int
+
+    def to_row(self) -> list[int]:
+        return [self.file, *self.place, self.documents, self.size]
+
+    @staticmethod
+    def from_row(row: Sequence[int]) -> "Stretch":
+        return Stretch(row[0], Place(*row[1:4]), row[4], row[5])
 
 
 def documents(found: Input, file: int, start: Place = START) -> Iterator[tuple[Place, Document]]:
@@ -53,7 +64,7 @@ class Cutter:
         if not self._documents:
             self._start = place
         self._documents += 1
-        self._size += len((document.text or "").encode(errors="replace"))
+        self._size += OVERHEAD + len((document.text or "").encode(errors="replace"))
 
     def close(self) -> list[Stretch]:
         """All stretches of the file so far."""
