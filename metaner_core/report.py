@@ -1,30 +1,133 @@
-"""The report of a tagging run: one self-contained HTML page."""
+"""The report of a tagging run: one self-contained HTML page, made from the run's own records.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+Pictures are shapes without letters, stretched to any width; their labels and numbers stand beside them as text.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from markupsafe import escape
-
 from metaner_core import storage
-from metaner_core.summary import Summary
+from metaner_core.card import entities_query
+from metaner_core.labels import TYPES
+from metaner_core.markup import language_name, pieces, template
+from metaner_core.pace import Shard, over_time
+from metaner_core.summary import BINS, KINDS, Counts, Summary
 
+__all__ = ["Shard", "render", "write_report"]
 
-@dataclass(frozen=True)
-class Shard:
-    """When a shard was done and what it took. started, finished: Unix time in seconds."""
-
-    name: str
-    started: float
-    finished: float
-    documents: int
-    sentences: int
+LANGUAGES = 15  # shown one by one: those with most documents; the others together
+FREQUENT = 12  # entities of each type
+REASONS = 40
+FACTS = ("input", "bundle", "rules", "settings", "versions")  # of the manifest
+MEANINGS = {
+    "tagged": "entities marked, or none found",
+    "empty": "no words in it",
+    "filtered": "turned away by a rule of this run",
+    "rejected": "could not be read or tagged",
+}
 
 
 def write_report(uri: str, manifest: Mapping[str, Any], summary: Summary, shards: Iterable[Shard]) -> None:
     """Write the report to a local path or s3:// key; an earlier one, made of the same records, is replaced."""
-    storage.write_bytes(uri, render(manifest, summary, shards).encode())
+    storage.write_bytes(uri, render(manifest, summary, shards).encode(errors="backslashreplace"))
 
 
 def render(manifest: Mapping[str, Any], summary: Summary, shards: Iterable[Shard]) -> str:
-    return f"<!DOCTYPE html><title>report</title><p>{escape(str(summary.to_dict()))}</p>"
+    """The report as HTML.
+
+    manifest: of the run. Of its entries output, input, bundle, rules, settings, versions, tables, adapted, started and
+    finished (Unix seconds) those are shown that it has. shards: all of the run, in any order, also of earlier attempts.
+    """
+    types = [*TYPES, *sorted(summary.total.entities.keys() - {*TYPES})]
+    kinds = sorted(summary.kinds.values(), key=lambda kind: (kind.outcome, -kind.documents))
+    return template("report.html").render(
+        manifest={"output": "", "tables": {}, "started": None, "finished": None, **manifest},
+        summary=summary,
+        total=summary.total,
+        types=types,
+        meanings=MEANINGS,
+        languages=(languages := _languages(summary)),
+        widest=max((counts.entities.total() for *_, counts in languages), default=0),
+        pace=over_time(shards),
+        frequent=[(type_, _frequent(summary, type_)) for type_ in types if summary.total.entities[type_]],
+        scores=[(type_, summary.scores[type_]) for type_ in types if type_ in summary.scores],
+        bins=[(i / BINS, (i + 1) / BINS) for i in range(BINS)],
+        kinds=kinds[:REASONS],
+        more_kinds=max(0, len(kinds) - REASONS),
+        kinds_are_all=len(kinds) < KINDS,
+        samples=[(name, sample, _marked(sample)) for name, sample in summary.samples.items()],
+        query=entities_query(str(manifest.get("output") or "output")),
+        facts=[(name, list(_flat(manifest[name]))) for name in FACTS if manifest.get(name)],
+        share=share,
+        size=size,
+        moment=moment,
+        duration=duration,
+    )
+
+
+def share(part: float, whole: float) -> str:
+    """In percent, and never 0 or 100 for what is only nearly so."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "<0.1%"
+    return ">99.9%" if 99.9 < percent < 100 else f"{percent:.1f}%"
+
+
+def size(count: float) -> str:
+    """Bytes, in decimal units."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB" if count < 1000 else f"{count:,.0f} TB"
+
+
+def moment(seconds: float | None) -> str:
+    return "–" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]
+    first = next(i for i, (_, length) in enumerate(units) if whole >= length)
+    (large, a), (small, b) = units[first : first + 2]
+    return f"{whole // a} {large}" + (f" {whole % a // b} {small}" if whole % a // b else "")
+
+
+def _languages(summary: Summary) -> list[tuple[str, str, Counts]]:
+    """Code, name and counts, most documents first."""
+    ordered = sorted(summary.languages.items(), key=lambda item: (-item[1].documents, item[0]))
+    found = [(code, language_name(code) if code else "Not known", counts) for code, counts in ordered[:LANGUAGES]]
+    if others := ordered[LANGUAGES:]:
+        name = f"{len(others)} other language" + "s" * (len(others) > 1)
+        found.append(("", name, sum((counts for _, counts in others), Counts())))
+    return found
+
+
+def _frequent(summary: Summary, type_: str) -> list[tuple[str, int]]:
+    prefix = f"{type_} "
+    found = [(key.removeprefix(prefix), n) for key, n in summary.frequent.top(1000) if key.startswith(prefix)]
+    return found[:FREQUENT]
+
+
+def _marked(sample: Mapping[str, Any]) -> list[Any]:
+    return list(pieces(sample["text"], 0, len(sample["text"]), sample["entities"]))
+
+
+def _flat(values: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as dotted names and text."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from _flat(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(values, Sequence) and not isinstance(values, str):
+        yield name, ", ".join(map(str, values)) or "none"
+    elif isinstance(values, int) and not isinstance(values, bool):
+        yield name, f"{values:,}"
+    else:
+        yield name, "–" if values is None else str(values)
