@@ -12,6 +12,7 @@ from metaner_core.card import entities_query
 from metaner_core.labels import TYPES
 from metaner_core.markup import language_name, pieces, template
 from metaner_core.pace import Shard, over_time
+from metaner_core.sketches import Frequent
 from metaner_core.summary import BINS, KINDS, Counts, Summary
 
 __all__ = ["Shard", "render", "write_report"]
@@ -112,7 +113,7 @@ def _languages(summary: Summary) -> list[tuple[str, str, Counts]]:
 
 def _frequent(summary: Summary, type_: str) -> list[tuple[str, int]]:
     prefix = f"{type_} "
-    found = [(key.removeprefix(prefix), n) for key, n in summary.frequent.top(1000) if key.startswith(prefix)]
+    found = [(key.removeprefix(prefix), n) for key, n in summary.frequent.top(Frequent.SIZE) if key.startswith(prefix)]
     return found[:FREQUENT]
 
 

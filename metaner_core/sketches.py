@@ -54,31 +54,37 @@ class Distinct:
 
 @dataclass(frozen=True)
 class Frequent:
-    """The most frequent keys, SIZE of them. A key was seen `counts[key]` times or up to `missed` times more.
+    """The most frequent keys. A key was seen `counts[key]` times or up to `missed` times more.
 
-    Exact (missed is 0) while there are at most SIZE different keys. Beyond, counts are lowered by what the first key
-    left out had, so that missed is at most 1/SIZE of all keys seen (Misra and Gries 1982; merging: Agarwal et al.
-    2012): how the keys were split then decides where between the bounds a count lies.
+    Up to KEPT different keys are kept in memory, and SIZE of them by `shortened`, for a file. What does not fit lowers
+    all counts by what the first key left out had, so that missed is at most 1/SIZE of all keys seen (Misra and Gries
+    1982; adding: Agarwal et al. 2012). Until then counts are exact and missed is 0; from then on how the keys were
+    split decides where between the bounds a count lies.
     """
 
-    SIZE: ClassVar[int] = 1000
+    SIZE: ClassVar[int] = 1_000
+    KEPT: ClassVar[int] = 50_000
     counts: Mapping[str, int] = field(default_factory=dict)
     missed: int = 0
 
     @staticmethod
     def of(keys: Iterable[str]) -> "Frequent":
-        return _lowered(Counter(keys), 0)
+        return Frequent(Counter(keys))._lowered(Frequent.KEPT)
 
     def __add__(self, other: "Frequent") -> "Frequent":
-        return _lowered(Counter(self.counts) + Counter(other.counts), self.missed + other.missed)
+        counts = Counter(self.counts)
+        counts.update(other.counts)
+        return Frequent(counts, self.missed + other.missed)._lowered(self.KEPT)
+
+    def shortened(self) -> "Frequent":
+        return self._lowered(self.SIZE)
 
     def top(self, n: int) -> list[tuple[str, int]]:
         """The n most frequent, those of one count by name."""
         return sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))[:n]
 
-
-def _lowered(counts: Mapping[str, int], missed: int) -> Frequent:
-    if len(counts) <= Frequent.SIZE:
-        return Frequent(dict(counts), missed)
-    by = sorted(counts.values(), reverse=True)[Frequent.SIZE]
-    return Frequent({key: n - by for key, n in counts.items() if n > by}, missed + by)
+    def _lowered(self, most: int) -> "Frequent":
+        if len(self.counts) <= most:
+            return self
+        by = sorted(self.counts.values(), reverse=True)[most]
+        return Frequent({key: n - by for key, n in self.counts.items() if n > by}, self.missed + by)

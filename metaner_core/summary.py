@@ -68,7 +68,7 @@ class Kind(NamedTuple):
 @dataclass(frozen=True)
 class Summary:
     """Sums over rows. Adding is associative and commutative, and how the rows were split leaves no trace in it, but for
-    the most frequent entities of more than Frequent.SIZE different ones: see there.
+    the most frequent entities once there are too many different ones to count them all: see Frequent.
 
     languages: counts by the language of a code (`pt` of `pt-BR`), "" where none is known. scores: entities by type and
     bin. kinds: see Kind; KINDS of them. frequent: entities as "TYPE text". adapted: sentences that have neighbours.
@@ -130,13 +130,14 @@ class Summary:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the sums over all languages among them."""
+        """Plain values for JSON, the sums over all languages among them; of the frequent entities a shorter list."""
+        frequent = self.frequent.shortened()
         return {
             **self.total.to_dict(),
             "languages": {code: counts.to_dict() for code, counts in sorted(self.languages.items())},
             "scores": {type_: list(bins) for type_, bins in sorted(self.scores.items())},
             "kinds": {key: kind._asdict() for key, kind in self.kinds.items()},
-            "frequent": {"counts": dict(self.frequent.top(Frequent.SIZE)), "missed": self.frequent.missed},
+            "frequent": {"counts": dict(frequent.top(Frequent.SIZE)), "missed": frequent.missed},
             "adapted": self.adapted,
             "support_sets": self.support.count(),
             "support_hashes": list(self.support.hashes),

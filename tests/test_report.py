@@ -6,6 +6,7 @@ import pytest
 
 from metaner_core import report
 from metaner_core.report import Shard, duration, share, size
+from metaner_core.sketches import Frequent
 from metaner_core.summary import Summary
 from tests import rows
 from tests.reader import Node, Reader, nodes
@@ -103,7 +104,8 @@ def test_frequent_entities_stand_below_their_type() -> None:
     assert [(text, int(n)) for text, n in first] == top[: report.FREQUENT]
 
 
-def test_approximate_counts_say_so() -> None:
+def test_approximate_counts_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Frequent, "KEPT", 1_000)
     many = [rows.tagged(f"d{i}", [(f"name {i}", "PER"), " ", ("Ana", "PER")]) for i in range(1_100)]
     text = section(page(many), "frequent").text()
     assert "up to 1 times more" in text

@@ -62,7 +62,8 @@ def test_counts_of_many_keys_lie_within_the_bound_they_state(parts: int) -> None
     keys = [str(int(draw.paretovariate(0.2))) for _ in range(60_000)]
     found = Frequent()
     for part in range(parts):
-        found = found + Frequent.of(keys[part::parts])
+        found = found + Frequent.of(keys[part::parts]).shortened()
+    found = found.shortened()
     true = Counter(keys)
     assert len(true) > 5 * Frequent.SIZE
     assert len(found.counts) <= Frequent.SIZE
@@ -73,3 +74,10 @@ def test_counts_of_many_keys_lie_within_the_bound_they_state(parts: int) -> None
 def test_the_top_is_in_order() -> None:
     assert Frequent.of("abbccc").top(2) == [("c", 3), ("b", 2)]
     assert Frequent.of("ba").top(5) == [("a", 1), ("b", 1)]
+
+
+def test_memory_holds_no_more_than_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Frequent, "KEPT", 10)
+    found = Frequent.of("abcdefghij" * 2) + Frequent.of("klmnopqrst")
+    assert (len(found.counts), found.missed) == (10, 1)
+    assert found.counts == dict.fromkeys("abcdefghij", 1)
