@@ -48,7 +48,7 @@ def s3(s3_server: str) -> str:
 
 @pytest.fixture(scope="session")
 def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment that clients of a real S3 server, OpenStack Swift, need. Skips where no disk can hold its data."""
+    """What clients of a real S3 server, OpenStack Swift, need in their environment. Skips where it cannot run."""
     folder = tmp_path_factory.mktemp("swift")
     try:
         os.setxattr(folder, "user.test", b"x")

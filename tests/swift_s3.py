@@ -4,6 +4,7 @@ A real S3 server that pip installs: account, container, object and proxy server,
 file system with extended attributes). The key is SWIFT_USER (account:user), the secret SWIFT_SECRET.
 """
 
+# ruff: noqa: E402
 import eventlet
 
 eventlet.monkey_patch()  # before anything that opens a socket
