@@ -11,11 +11,13 @@ It speaks of chance alone: not of machines that slow each other down, or break.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from metaner_core.readable import duration, size
 
 RESAMPLES, BLOCK = 2_000, 100  # drawn again so often, so many at once
 LEAST_PLACES = 5
@@ -59,6 +61,22 @@ class Estimate:
     bytes: Range
     cost: Range | None
 
+    def __str__(self) -> str:
+        """Some lines for a terminal."""
+
+        def told(value: Range, show: Callable[[float], str]) -> str:
+            return f"{show(value.expected)}, likely {show(value.low)} to {show(value.high)}"
+
+        lines = {
+            "documents": f"{self.documents:,}",
+            "sentences": told(self.sentences, lambda n: f"{n:,.0f}"),
+            "time": told(self.hours.map(3600), duration) + f", on {self.actors:,} actor{'s' * (self.actors > 1)}",
+            "output": told(self.bytes, size),
+            "cost": told(self.cost, lambda n: f"{n:,.2f}") if self.cost else "give a price to know",
+            "from": f"{self.sampled:,} documents in {self.places:,} places; likely: 95 times in 100",
+        }
+        return "\n".join(f"{name:<11}{line}" for name, line in lines.items())
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a Range is an object."""
         ranges = {name: value._asdict() for name, value in vars(self).items() if isinstance(value, Range)}
@@ -90,7 +108,8 @@ def estimate(
     """
     _check(sample, documents, actors, price)
     sampled = sum(place.documents for place in sample)
-    known = text_bytes is not None and all(place.text_bytes for place in sample)
+    known = bool(text_bytes) and all(place.text_bytes is not None for place in sample)
+    known = known and any(place.text_bytes for place in sample)
     sizes = np.array([place.text_bytes if known else place.documents for place in sample], dtype=float)
     whole = float(text_bytes if known and text_bytes is not None else documents)
     unseen = 1 - min(1.0, sampled / documents)

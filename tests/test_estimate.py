@@ -125,6 +125,23 @@ def test_sentences_in_one_place_only_have_a_wide_interval() -> None:
     assert found.high > 2 * found.expected
 
 
+def test_a_place_without_text_is_one_of_no_size() -> None:
+    sample = [*CRAWL.sample(20, np.random.default_rng(0)), Sampled(PLACE, 0, 0.0, 100, 0)]
+    assert of(sample, text_bytes=10**8).hours == pytest.approx(of(sample[:-1], text_bytes=10**8).hours, rel=0.1)
+    assert of([Sampled(2, 0, 0.1, 10, 0)] * 9, text_bytes=10**8) == of([Sampled(2, 0, 0.1, 10)] * 9)
+
+
+def test_it_reads_well() -> None:
+    lines = str(of([Sampled(2, 10, 1.0, 100)] * 10, price=1.5)).splitlines()
+    assert lines[1:4] == [
+        "sentences  200,000, likely 200,000 to 200,000",
+        "time       1 h 23 min, likely 1 h 23 min to 1 h 23 min, on 4 actors",
+        "output     2 MB, likely 2 MB to 2 MB",
+    ]
+    assert lines[4].startswith("cost       8.33")
+    assert "give a price" in str(of([Sampled(2, 10, 1.0, 100)] * 10))
+
+
 def test_it_is_written_as_json() -> None:
     found = of(CRAWL.sample(20, np.random.default_rng(0)), price=1).to_dict()
     assert json.loads(json.dumps(found)) == found

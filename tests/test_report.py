@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from metaner_core import report
-from metaner_core.report import Shard, duration, share, size
+from metaner_core.report import Shard
 from metaner_core.sketches import Frequent
 from metaner_core.summary import Summary
 from tests import rows
@@ -183,24 +183,3 @@ def test_it_loads_nothing_and_replaces_its_former_self(tmp_path: Any) -> None:
     assert html == report.render(MANIFEST, SUMMARY, SHARDS)
     assert "default-src 'none'" in html
     assert not [node for node in nodes(Reader(html).root) if node.attributes.keys() & {"src", "href"}]
-
-
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        (share(1, 100_000), "<0.1%"),
-        (share(99_999, 100_000), ">99.9%"),
-        (share(1, 3), "33.3%"),
-        (share(0, 0), "–"),
-        (size(999), "999 bytes"),
-        (size(1_234_567), "1.23 MB"),
-        (size(4.2e15), "4,200 TB"),
-        (duration(0.25), "0.2 s"),
-        (duration(59.7), "1 min"),
-        (duration(7_500), "2 h 5 min"),
-        (duration(86_400), "1 d"),
-        (duration(90_000), "1 d 1 h"),
-    ],
-)
-def test_numbers_read_well(found: str, expected: str) -> None:
-    assert found == expected
