@@ -12,7 +12,7 @@ from jobs.shards import OTHER, TAGGED, Shard
 from metaner_core import storage
 
 GROUP_BYTES = 64 * 2**20  # of a row group in memory: what a reader holds at once
-NO_LANGUAGE = "__HIVE_DEFAULT_PARTITION__"  # how Hive, Spark, DuckDB and Arrow write null
+NO_LANGUAGE = "und"  # ISO 639: undetermined. (pandas cannot read Hive's own name of null.)
 
 
 def write_tables(
@@ -41,7 +41,7 @@ def parquet(table: pa.Table) -> bytes:
 
 def _by_language(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Folder and rows of each language. The folder's name holds the column, as Hive has it, so the file does not."""
-    for language in sorted(table["language"].unique().to_pylist(), key=str):
-        chosen = pc.is_null(table["language"]) if language is None else pc.equal(table["language"], language)
-        name = NO_LANGUAGE if language is None else quote(language, safe="")
-        yield f"language={name}/", table.filter(chosen).drop_columns(["language"])
+    languages = pc.fill_null(table["language"], NO_LANGUAGE)
+    for language in sorted(languages.unique().to_pylist()):
+        rows = table.filter(pc.equal(languages, language)).drop_columns(["language"])
+        yield f"language={quote(language, safe='')}/", rows

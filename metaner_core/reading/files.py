@@ -51,15 +51,15 @@ def read(found: Input, stretch: Stretch) -> Iterator[Document]:
 
 
 class Cutter:
-    """Cuts a file into stretches of about `size` bytes of text while its documents pass by."""
+    """Cuts a file into stretches while its documents pass by: of about `size` bytes of text, of `most` documents."""
 
-    def __init__(self, file: int, size: int) -> None:
-        self._file, self._limit = file, size
+    def __init__(self, file: int, size: int, *, most: int = 2**62) -> None:
+        self._file, self._limit, self._most = file, size, most
         self.stretches: list[Stretch] = []
         self._start, self._documents, self._size = START, 0, 0
 
     def add(self, place: Place, document: Document) -> None:
-        if self._documents and self._size >= self._limit:
+        if self._documents and (self._size >= self._limit or self._documents == self._most):
             self.close()
         if not self._documents:
             self._start = place

@@ -14,6 +14,7 @@ from metaner_core.reading.record import MAX_BYTES, START, Place, document, is_da
 from metaner_core.reading.source import COMPRESSED, JSONL, TEXT, Input
 
 BUFFER_BYTES = 4 * 2**20  # read at once: each read is a request to object storage
+CHUNK_BYTES = 64 * 2**10  # decompressed at once: what is lost before damage
 
 
 def documents(found: Input, uri: str, start: Place = START) -> Iterator[tuple[Place, Document]]:
@@ -69,9 +70,9 @@ def json_value(line: bytes) -> Any:
 def _open(fs: pafs.FileSystem, path: str, compressed: bool, offset: int) -> io.BufferedReader:
     if compressed:
         stream = fs.open_input_stream(path, compression="detect", buffer_size=BUFFER_BYTES)
-    else:
-        stream = fs.open_input_file(path)
-        stream.seek(offset)
+        return io.BufferedReader(stream, CHUNK_BYTES)
+    stream = fs.open_input_file(path)
+    stream.seek(offset)
     return io.BufferedReader(stream, BUFFER_BYTES)
 
 
