@@ -1,4 +1,4 @@
-"""A shard's tables as Parquet files whose names depend on the shard alone."""
+"""A shard's tables as Parquet files, whose names depend on the shard alone."""
 
 from collections.abc import Iterator
 from typing import Any
