@@ -81,7 +81,7 @@ entities = tagged.select("id", "language", "entities").explode("entities").drop_
 - A score is the model's own probability; it has not been calibrated. Take a threshold from a sample of your own.
 - Identification of the language is unreliable below some 40 characters, and says nothing of a text in several.
 - Sentences end at full stops, question and exclamation marks and blank lines: abbreviations and lists mislead it. A
-  sentence of more than 256 words is cut, and a word of more than 256 characters.
+  sentence of more than 256 words or 4,096 letters is cut, and a word of more than 256.
 - A sentence that is too long for the encoder is read in windows that overlap; `sentences.windows` says in how many.
 - Documents are as the input had them: not deduplicated, not cleaned, personal data not removed. The rights to the
   texts are those of their authors.

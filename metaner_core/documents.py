@@ -14,7 +14,8 @@ import spacy
 from spacy.language import Language
 
 UNKNOWN = "xx"  # spaCy's rules for no language in particular
-MAX_WORDS = 256  # a longer sentence is cut into sentences of this many words
+MAX_WORDS = 256  # a longer sentence is cut into sentences of at most this many words
+MAX_LETTERS = 4_096  # nor more characters in its words: it goes through the encoder as a whole, in windows
 MAX_PIECE = 50_000  # characters that spaCy sees at once; a longer paragraph is cut at white space
 MAX_RUN = 256  # characters without white space: spaCy's time grows with the square of a run of punctuation
 
@@ -38,7 +39,7 @@ class Word:
 
 
 def segment(text: str, language: str | None = None, *, most: int | None = None) -> list[list[Word]]:
-    """The sentences of a text, each a list of at least one and at most MAX_WORDS words.
+    """The sentences of a text, each a list of at least one and at most MAX_WORDS words of MAX_LETTERS in all.
 
     A blank line ends a sentence too. White space and invisible characters belong to no word, unless they stand inside
     one. language: a code such as `de` or `pt-BR`; an unknown one or None gets rules for no language in particular.
@@ -48,13 +49,15 @@ def segment(text: str, language: str | None = None, *, most: int | None = None) 
     if not isinstance(text, str):
         raise TypeError(f"expected a string, found {type(text).__name__}")
     nlp = _rules(_code(language))
-    sentences = []
+    sentences: list[list[Word]] = []
     with nlp.memory_zone():  # or spaCy keeps every string that it has ever seen
         for start, end in _pieces(text, MAX_PIECE if nlp.lang == "zh" else MAX_RUN):
-            for sentence in nlp(text[start:end]).sents:
+            for n, sentence in enumerate(nlp(text[start:end]).sents):
                 tokens = ((start + t.idx, start + t.idx + len(t.text)) for t in sentence)
                 words = [word for a, b in tokens if (word := _word(text, a, b))]
-                sentences += [words[at : at + MAX_WORDS] for at in range(0, len(words), MAX_WORDS)]
+                if n == 0 and words and _goes_on(sentences, start, nlp):
+                    words = sentences.pop() + words
+                sentences += _cut(words)
             if most is not None and len(sentences) > most:
                 break
     return sentences
@@ -100,6 +103,25 @@ def _runs(text: str, max_run: int) -> Iterator[tuple[int, int]]:
 
 def _parted(text: str, end: int, start: int) -> bool:
     return _BLANK_LINE.search(text, end, start) is not None
+
+
+def _goes_on(sentences: list[list[Word]], start: int, nlp: Language) -> bool:
+    """Whether the last sentence was cut in the middle of a run that goes on at `start`."""
+    if not sentences or sentences[-1][-1].end != start:
+        return False
+    return sentences[-1][-1].text[-1] not in nlp.get_pipe("sentencizer").punct_chars  # type: ignore[attr-defined]
+
+
+def _cut(words: list[Word]) -> Iterator[list[Word]]:
+    """The words in as few lists as hold them all, no list longer than a sentence may be."""
+    start = letters = 0
+    for at, word in enumerate(words):
+        letters += len(word.text)
+        if at - start == MAX_WORDS or letters > MAX_LETTERS:
+            yield words[start:at]
+            start, letters = at, len(word.text)
+    if words:
+        yield words[start:]
 
 
 def _word(text: str, start: int, end: int) -> Word | None:

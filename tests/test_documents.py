@@ -81,6 +81,18 @@ def test_an_endless_sentence_is_cut_without_losing_a_word() -> None:
     assert [len(sentence) for sentence in found] == [MAX_WORDS, MAX_WORDS, 7]
 
 
+def test_a_run_that_was_cut_for_spacy_is_one_sentence_as_far_as_one_may_be_long() -> None:
+    assert [len(sentence) for sentence in segment("Ana " + "a" * 300 + " y Bo. Sí.", "es")] == [6, 2]
+    assert [len(sentence) for sentence in segment("a" * 256 * 40, "en")] == [16, 16, 8]
+    assert [len(sentence) for sentence in segment("a" * 255 + "." + "a" * 9, "en")] == [2, 1]
+
+
+def test_long_words_make_a_sentence_shorter() -> None:
+    found = segment(("w" * 200 + " ") * 100, "en")
+    assert [len(sentence) for sentence in found] == [20, 20, 20, 20, 20]
+    assert max(sum(len(word.text) for word in sentence) for sentence in found) <= documents.MAX_LETTERS
+
+
 def test_text_longer_than_spacy_takes_at_once_keeps_every_word() -> None:
     import spacy
 
@@ -95,6 +107,14 @@ def test_a_very_long_word_is_cut_not_lost() -> None:
     found = [word for sentence in segment("a" * 30_000, "en") for word in sentence]
     assert "".join(word.text for word in found) == "a" * 30_000
     assert max(len(word.text) for word in found) == documents.MAX_RUN
+
+
+def test_segmentation_stops_soon_after_the_most_sentences_that_are_wanted() -> None:
+    text = "One. Two. Three.\n\n" * 100
+    assert segment(text, "en", most=300) == segment(text, "en")
+    found = segment(text, "en", most=4)
+    assert 4 < len(found) < 10
+    assert found == segment(text, "en")[: len(found)]
 
 
 def test_rules_are_made_once_a_language() -> None:
