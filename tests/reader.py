@@ -1,5 +1,6 @@
 """HTML pages as tests read them."""
 
+import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "input", "br", "link", "img", "base"}
@@ -49,3 +50,23 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         self.open[-1].children.append(data)
+
+
+def palettes(html):
+    """The page's colours by name, in light and in dark."""
+    blocks = re.findall(r":root \{(.*?)\}", html, re.DOTALL)
+    found = [dict(re.findall(r"--([\w-]+): (#\w{6});", block)) for block in blocks]
+    light, dark = ({name: colour for part in found[i::2] for name, colour in part.items()} for i in (0, 1))
+    return [light, dark]
+
+
+def contrast(one, other):
+    """WCAG 2.2's contrast ratio: 1 to 21."""
+
+    def luminance(colour):
+        channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)

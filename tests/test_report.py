@@ -9,7 +9,7 @@ from metaner_core.report import Shard
 from metaner_core.sketches import Frequent
 from metaner_core.summary import Summary
 from tests import rows
-from tests.reader import Node, Reader, nodes
+from tests.reader import Node, Reader, contrast, nodes, palettes
 
 ROWS = rows.crawl(300)
 SUMMARY = Summary.of(ROWS)
@@ -173,6 +173,26 @@ def test_markup_and_control_characters_stay_text() -> None:
 def test_small_runs_and_bare_manifests_have_a_report(found: list[dict[str, Any]]) -> None:
     root = page(found, {}, [])
     assert cells(section(root, "outcomes"))[-1][1] == str(len(found))
+
+
+@pytest.mark.parametrize("colours", palettes(report.render({}, Summary(), [])), ids=["light", "dark"])
+def test_shapes_stand_out_from_their_ground(colours: dict[str, str]) -> None:
+    shapes = [
+        "tagged",
+        "empty",
+        "filtered",
+        "rejected",
+        "bar",
+        "PER-ink",
+        "LOC-ink",
+        "ORG-ink",
+        "MISC-ink",
+        "OTHER-ink",
+    ]
+    pairs = {
+        (shape, ground): contrast(colours[shape], colours[ground]) for shape in shapes for ground in ("page", "card")
+    }
+    assert {pair: ratio for pair, ratio in pairs.items() if ratio < 3} == {}  # WCAG 2.2, 1.4.11
 
 
 def test_it_loads_nothing_and_replaces_its_former_self(tmp_path: Any) -> None:

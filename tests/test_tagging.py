@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from metaner_core import bundle, documents, labels, schema, screening
 from metaner_core.adapt import Engine
@@ -198,6 +200,31 @@ def test_a_model_that_tags_nothing_any_more_is_an_error_not_a_rejection(
     monkeypatch.setattr(Engine, "_predict", fail)
     with pytest.raises(RuntimeError, match="the device is gone"):
         tag_documents(tiny, [SPANISH, GERMAN])
+
+
+TEXTS = st.lists(
+    st.one_of(
+        st.text(st.characters(), max_size=8),  # surrogates too
+        st.sampled_from(
+            [" ", ". ", "\n\n", "\u202e", "\u200b", "\x00", "\x1b", "北京", "𝔘", "Ana", "\ud800", "[SEP]", "a" * 600]
+        ),
+    ),
+    max_size=20,
+).map("".join)
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=4), adapted=st.booleans())
+def test_no_text_makes_it_fail_and_every_row_can_be_written(tiny: Bundle, texts: list[str], adapted: bool) -> None:
+    found = tag_documents(tiny, [Document(str(i), text) for i, text in enumerate(texts)], adapted=adapted)
+    assert [row["id"] for row in found] == [str(i) for i in range(len(texts))]
+    for table in schema.tables(found):
+        table.validate(full=True)
+    for row, text in zip(found, texts, strict=True):
+        if row["outcome"] == schema.TAGGED:
+            assert row["text"] == text
+            assert all(text[part["start"] : part["end"]] == part["text"] for part in [*tokens(row), *row["entities"]])
+        assert row["outcome"] != schema.REJECTED or row["stage"] == "text"
 
 
 def test_no_documents_give_no_rows(tiny: Bundle) -> None:
