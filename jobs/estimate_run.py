@@ -16,7 +16,7 @@ import torch
 
 from jobs.common import device, say
 from jobs.tag_job import Job
-from jobs.write_shard import parquet
+from jobs.write_shard import parquet_bytes
 from metaner_core import bundle, schema
 from metaner_core.estimate import Estimate, Sampled, estimate
 from metaner_core.reading.files import Cutter, Stretch, documents, read
@@ -46,12 +46,13 @@ def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Est
     options = {"num_cpus": 1, "num_gpus": 1 if job.gpu else 0}
     actor: Any = ray.remote(Sampler).options(**options).remote(job, found)  # type: ignore[union-attr]
     sample, startup = ray.get(actor.tag.remote(places))
-    text = sum(size for _, size, _ in looked) / some * total
     wanted = min(total, job.limit or total)
+    text = round(sum(size for _, size, _ in looked) / some * wanted)
     return estimate(
         sample,
         documents=wanted,
-        text_bytes=round(text * wanted / total),
+        text_bytes=text,
+        shards=1 + text // job.shard_bytes,
         actors=job.actors,
         price=price,
         startup_seconds=startup,
@@ -100,7 +101,7 @@ class Sampler:
         self._tag(places[0])  # the first time is slow
         found = [self._tag(place) for place in places]
         tables = [table for table, _ in found]
-        whole = len(parquet(pa.concat_tables(tables)))
+        whole = len(parquet_bytes(pa.concat_tables(tables)))
         total = sum(table.nbytes for table in tables)
         sample = [Sampled(bytes=round(whole * table.nbytes / max(1, total)), **facts) for table, facts in found]
         return sample, self.startup

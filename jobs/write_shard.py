@@ -18,20 +18,23 @@ NO_LANGUAGE = "und"  # ISO 639: undetermined. (pandas cannot read Hive's own nam
 def write_tables(
     output: str, shard: Shard, tagged: pa.Table, other: pa.Table, *, partition: bool
 ) -> list[dict[str, Any]]:
-    """Write a shard's rows; no file for a table without rows. Returns path (below the output), rows, bytes of each."""
+    """Write a shard's rows, no file for none. Returns the files: path below the output, rows and bytes.
+
+    partition: the tagged documents by language, a file each.
+    """
     parts = [*_by_language(tagged)] if partition else [("", tagged)]
     named = [(f"{TAGGED}/{folder}part-{shard.name}.parquet", table) for folder, table in parts]
     named.append((f"{OTHER}/part-{shard.name}.parquet", other))
     files = []
     for path, table in named:
         if table.num_rows:
-            content = parquet(table)
+            content = parquet_bytes(table)
             storage.write_whole(storage.join(output, path), content)
             files.append({"path": path, "rows": table.num_rows, "bytes": len(content)})
     return files
 
 
-def parquet(table: pa.Table) -> bytes:
+def parquet_bytes(table: pa.Table) -> bytes:
     """The table as one Parquet file."""
     sink = pa.BufferOutputStream()
     rows = max(1, table.num_rows * GROUP_BYTES // max(1, table.nbytes))
