@@ -34,9 +34,9 @@ reason, in `other/`. {sentences} sentences, {words} words, {entities} entities.{
 
 {facts}
 
-Sentences and words come from rules, without a model (Chinese, Japanese and the like: a word a character). Where the
-input did not give a document's language it was identified from at most 2,400 characters of the text. Words are
-labelled one by one; what stands in the text was not altered. `manifest.json` has every setting, `report.html` the
+Sentences and words come from rules, without a model (in Chinese, Japanese and the like every character is a word).
+Where the input did not give a document's language it was identified from at most 2,400 characters of the text. Words
+are labelled one by one; what stands in the text was not altered. `manifest.json` has every setting, `report.html` the
 whole story.
 
 ## Columns
@@ -189,10 +189,16 @@ def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "Format": source.get("format"),
         "Bundle": bundle.get("fingerprint"),
         "Run": manifest.get("run"),
-        "Rules": ", ".join(f"{name} = {value}" for name, value in rules.items()),
+        "Rules": "; ".join(f"{name} {_plain(value)}" for name, value in rules.items()),
         "Versions": ", ".join(f"{name} {value}" for name, value in manifest.get("versions", {}).items()),
     }
     return ((name, str(value)) for name, value in facts.items() if value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return ", ".join(map(str, value))
 
 
 def _columns(fields: pa.Schema) -> Iterator[tuple[str, str, str]]:

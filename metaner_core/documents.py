@@ -7,7 +7,7 @@ Python's strings do.
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import spacy
@@ -19,12 +19,13 @@ MAX_LETTERS = 4_096  # nor more characters in its words: it goes through the enc
 MAX_PIECE = 50_000  # characters that spaCy sees at once; a longer paragraph is cut at white space
 MAX_RUN = 256  # characters without white space: spaCy's time grows with the square of a run of punctuation
 
-# Written without spaces. Every character is a word, as in our Chinese corpora; spaCy's own tokenizers for the others
-# need further packages.
+# Written without spaces. Every character is a word, as in our Chinese corpora, but for Latin words and numbers, which
+# the model knows whole; spaCy's own tokenizers for the others need further packages.
 BY_CHARACTER = frozenset({"zh", "yue", "wuu", "lzh", "ja", "th", "lo", "km", "my"})
 ALIASES = {"no": "nb", "iw": "he"}
 _SPACED_WITHOUT_RULES = frozenset({"ko", "vi"})  # spaCy's rules need further packages; words are divided by spaces
 
+_LATIN = re.compile(r"[0-9A-Za-z０-９Ａ-Ｚａ-ｚ\u00c0-\u024f]")
 _BLANK_LINE = re.compile(r"(?>\r\n|\r|\n)[^\S\r\n]*(?>\r\n|\r|\n)|\u2029")
 INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # control, format (marks, zero width), white space
 
@@ -54,8 +55,9 @@ def segment(text: str, language: str | None = None, *, most: int | None = None) 
         for start, end in _pieces(text, MAX_PIECE if nlp.lang == "zh" else MAX_RUN):
             for n, sentence in enumerate(nlp(text[start:end]).sents):
                 tokens = ((start + t.idx, start + t.idx + len(t.text)) for t in sentence)
-                words = [word for a, b in tokens if (word := _word(text, a, b))]
-                if n == 0 and words and _goes_on(sentences, start, nlp):
+                slices = _joined(text, tokens) if nlp.lang == "zh" else tokens
+                words = [word for a, b in slices if (word := _word(text, a, b))]
+                if words and _goes_on(text, sentences, words[0].start, n == 0, nlp):
                     words = sentences.pop() + words
                 sentences += _cut(words)
             if most is not None and len(sentences) > most:
@@ -105,11 +107,27 @@ def _parted(text: str, end: int, start: int) -> bool:
     return _BLANK_LINE.search(text, end, start) is not None
 
 
-def _goes_on(sentences: list[list[Word]], start: int, nlp: Language) -> bool:
-    """Whether the last sentence was cut in the middle of a run that goes on at `start`."""
+def _joined(text: str, tokens: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Slices of single characters, those that make up a Latin word or a number in one slice (of at most MAX_RUN)."""
+    start = end = -1
+    for a, b in tokens:
+        if a == end and b - start <= MAX_RUN and _LATIN.match(text, start) and _LATIN.match(text, a):
+            end = b
+            continue
+        if end > 0:
+            yield start, end
+        start, end = a, b
+    if end > 0:
+        yield start, end
+
+
+def _goes_on(text: str, sentences: list[list[Word]], start: int, piece: bool, nlp: Language) -> bool:
+    """Whether the last sentence goes on at `start`: a run was cut there to be a piece, or at the point in 3.5."""
     if not sentences or sentences[-1][-1].end != start:
         return False
-    return sentences[-1][-1].text[-1] not in nlp.get_pipe("sentencizer").punct_chars  # type: ignore[attr-defined]
+    if text[start - 1] == "." and nlp.lang == "zh":  # the others' rules see to it themselves
+        return _LATIN.match(text, start) is not None
+    return piece and text[start - 1] not in nlp.get_pipe("sentencizer").punct_chars  # type: ignore[attr-defined]
 
 
 def _cut(words: list[Word]) -> Iterator[list[Word]]:

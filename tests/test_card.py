@@ -116,7 +116,7 @@ def test_facts_are_on_one_line_each_whatever_they_hold() -> None:
     facts = dict(table(card(MANIFEST, SUMMARY), "What"))
     assert facts["Input"] == "in\\|put # x"
     assert facts["Bundle"] == "0123456789ab"
-    assert facts["Rules"] == "languages = ['es', 'no']"
+    assert facts["Rules"] == "languages es, no"
 
 
 def test_every_column_is_explained_and_no_other() -> None:

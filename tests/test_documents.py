@@ -61,6 +61,20 @@ def test_scripts_without_spaces_are_cut_by_character(language: str) -> None:
     assert words("我在北京。你呢", language) == [["我", "在", "北", "京", "。"], ["你", "呢"]]
 
 
+def test_latin_words_and_numbers_stay_whole_among_characters() -> None:
+    assert words("IBM在2024年收购Café公司。ok", "zh") == [
+        ["IBM", "在", "2024", "年", "收", "购", "Café", "公", "司", "。"],
+        ["ok"],
+    ]
+    assert words("增长3.5亿。见example.com.", "zh") == [
+        ["增", "长", "3", ".", "5", "亿", "。"],
+        ["见", "example", ".", "com", "."],
+    ]
+    assert words("Ends here. 好", "zh") == [["Ends", "here", "."], ["好"]]
+    assert words("a b－c3", "zh") == [["a", "b", "－", "c3"]]
+    assert [len(word) for word in words("a" * 600, "zh")[0]] == [256, 256, 88]
+
+
 @pytest.mark.parametrize("language", [None, "", "qq", "und", "../en", "ko", "vi", "no"])
 def test_a_language_without_rules_of_its_own_is_cut_at_spaces_and_punctuation(language: str | None) -> None:
     assert words("Ada, Bo.", language) == [["Ada", ",", "Bo", "."]]
