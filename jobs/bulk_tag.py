@@ -32,10 +32,11 @@ from metaner_core.reading.source import Input, find
 from metaner_core.tagging import tag_documents
 
 
-def bulk_tag(job: Job, *, tag: Tagging = tag_documents) -> dict[str, Any]:
-    """Run the job on the connected Ray, or go on with it. Returns the manifest.
+def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging = tag_documents) -> dict[str, Any]:
+    """Run the job, or go on with it. Returns the manifest.
 
-    tag: what turns documents into rows, for tests. Raises FileExistsError when the output holds something else,
+    Runs on the Ray that is connected, else at this address; when all is done already, on none. tag: what turns
+    documents into rows, for tests. Raises FileExistsError when the output holds something else,
     FileNotFoundError or ValueError when the output is of another run, the input, its columns or its ids are not as they
     must be or there is no bundle, RuntimeError when the run stalls or documents were lost or doubled on the way.
     """
@@ -46,6 +47,7 @@ def bulk_tag(job: Job, *, tag: Tagging = tag_documents) -> dict[str, Any]:
     if manifest := finished(job.output):
         say(f"{job.output} is finished: nothing to do")
         return manifest
+    connect(address, cpus=cpus(job))
     _check_cluster(job)
     shards = _planned(job, found)
     finished_before = done(job.output)
@@ -58,6 +60,11 @@ def bulk_tag(job: Job, *, tag: Tagging = tag_documents) -> dict[str, Any]:
     if left:
         _tag(job, found, left, Extent(documents, before, len(left)), tag)
     return finish(job, found, model, shards, run=name(facts), started=started)
+
+
+def cpus(job: Job) -> int:
+    """Logical CPUs for a Ray on this machine: two are spare, for looking through the input."""
+    return max(job.actors, torch.get_num_threads()) + 2
 
 
 def _check_cluster(job: Job) -> None:
@@ -120,11 +127,11 @@ def summary(manifest: Mapping[str, Any]) -> str:
 def main() -> None:
     options = parse()
     told = job(options)
-    connect(options.address, cpus=max(told.actors, torch.get_num_threads()) + 2)
     if options.estimate is not None:
+        connect(options.address, cpus=cpus(told))
         say(estimate_run(told, documents=options.estimate, price=options.price))
     else:
-        say(summary(bulk_tag(told)))
+        say(summary(bulk_tag(told, address=options.address)))
 
 
 if __name__ == "__main__":

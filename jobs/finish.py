@@ -13,6 +13,7 @@ import torch
 
 from jobs.shards import MANIFEST, OTHER, TAGGED, Shard, records
 from jobs.tag_job import Job
+from jobs.tag_shard import peak_bytes
 from metaner_core import __version__, schema, storage
 from metaner_core.card import card
 from metaner_core.reading.source import Input
@@ -47,7 +48,8 @@ class _Totals:
 
     def __init__(self) -> None:
         self.summary = Summary()
-        self.seconds = 0.0
+        self.seconds = self.cpu_seconds = 0.0
+        self.peak_bytes = 0
         self.tables = {name: {"files": 0, "rows": 0, "bytes": 0} for name in (TAGGED, OTHER)}
         self._files: dict[str, int] = {}
         self._wrong: list[str] = []
@@ -55,6 +57,8 @@ class _Totals:
     def add(self, shard: Shard, record: Mapping[str, Any]) -> None:
         self.summary += Summary.from_dict(record["summary"])
         self.seconds += record["finished"] - record["started"]
+        self.cpu_seconds += record["cpu_seconds"]
+        self.peak_bytes = max(self.peak_bytes, record["peak_bytes"])
         rows = sum(file["rows"] for file in record["files"])
         if not shard.documents == record["documents"] == rows:
             counts = f"{shard.documents} documents went in, {record['documents']} came out, {rows} rows were written"
@@ -113,7 +117,12 @@ def _manifest(
         "versions": {**versions, "python": platform.python_version()},
         "started": started,
         "finished": now,
-        "seconds": {"wall": round(now - started, 3), "actors": round(totals.seconds, 3)},
+        "seconds": {
+            "wall": round(now - started, 3),
+            "actors": round(totals.seconds, 3),
+            "actors_cpu": round(totals.cpu_seconds, 3),
+        },
+        "peak_bytes": {"actor": totals.peak_bytes, "driver": peak_bytes()},
         "shards": shards,
         "tables": totals.tables,
         "counts": totals.summary.to_dict(),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
@@ -35,7 +36,7 @@ class TagActor:
             torch.set_num_threads(job.threads)
         self.bundle = bundle.load(job.bundle, device=device(job.gpu))
         self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag
-        self.worker = f"process {os.getpid()} of node {ray.util.get_node_ip_address()}"
+        self.worker, self.actor = here()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         for line in rows["shard"].to_pylist():
@@ -44,10 +45,9 @@ class TagActor:
 
     def do(self, shard: Shard) -> None:
         """Tag a shard and write all of it, its record last; nothing if the record is there."""
-        started = time.time()
+        started, cpu = time.time(), time.process_time()
         uri = record_uri(self.job.output, shard)
-        here = ray.get_runtime_context().current_actor
-        care = ask(self.supervisor.start.remote(shard.name, self.worker, here))
+        care = ask(self.supervisor.start.remote(shard.name, self.worker, self.actor))
         if storage.exists(uri):  # the worker before ended just after it wrote this
             counts = progress(Summary.from_dict(json.loads(storage.read_bytes(uri))["summary"]))
             ask(self.supervisor.finish.remote(shard.name, counts))
@@ -60,6 +60,8 @@ class TagActor:
             "documents": summary.documents,
             "started": started,
             "finished": time.time(),
+            "cpu_seconds": round(time.process_time() - cpu, 3),
+            "peak_bytes": peak_bytes(),
             "worker": self.worker,
             "files": files,
             "summary": summary.to_dict(),
@@ -102,6 +104,17 @@ class TagActor:
 
     def _rejected(self, document: Document) -> Row:
         return rejected(document, f"worker: {DEATHS} worker processes ended while they had this document alone")
+
+
+def here() -> tuple[str, ActorHandle]:
+    """This actor for people, and for Ray."""
+    name = f"process {os.getpid()} of node {ray.util.get_node_ip_address()}"
+    return name, ray.get_runtime_context().current_actor
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in KiB
 
 
 def take(documents: Iterator[Document], most: int) -> Iterator[Document]:

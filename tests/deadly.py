@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.bulk_tag import bulk_tag
-from jobs.common import connect, say
+from jobs.common import say
 from jobs.tag_job import job, parse
 from metaner_core.bundle import Bundle
 from metaner_core.document import Document
@@ -24,5 +24,4 @@ if __name__ == "__main__":
     from deadly import deadly as tag  # under a name that actors can import
 
     options = parse(sys.argv[1:])
-    connect(options.address)
-    say(bulk_tag(job(options), tag=tag)["counts"]["outcomes"])
+    say(bulk_tag(job(options), address=options.address, tag=tag)["counts"]["outcomes"])
