@@ -5,6 +5,7 @@ answer; so what was in flight when one dies is known, and a document that ends i
 """
 
 import time
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from metaner_core import schema
 
 DEATHS = 2  # of workers that had one document in flight: then it is rejected
 MOST_DEATHS = 5  # of workers at one such document, or while they wrote one shard: then the job ends
+MOST_FOUND_OUT = 10  # documents that end their workers, besides one in a hundred: then the job ends
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,14 @@ class _Attempt:
 
 
 class Supervisor:
-    """Times are of time.monotonic, in seconds."""
+    """Times are of time.monotonic, in seconds. May itself die and begin anew: it then knows only what it is told."""
 
     def __init__(self) -> None:
+        self.name = uuid.uuid4().hex
         self.running: dict[str, _Attempt] = {}
         self.finished = 0
         self.counts = Counter[str]()
-        self.deaths = 0
+        self.deaths = self.found_out = 0
         self.heard = time.monotonic()
         self._alone: dict[str, set[int]] = {}
         self._killers: dict[str, Counter[int]] = {}
@@ -60,7 +63,7 @@ class Supervisor:
         Raises RuntimeError when that happens for the last time that is borne.
         """
         before = self.running.get(shard)
-        if before is not None:
+        if before is not None and before.worker != worker:  # the same worker asks again if an answer got lost
             self._died(shard, before)
         self.running[shard] = _Attempt(worker, actor, time.monotonic())
         self.heard = time.monotonic()
@@ -70,22 +73,22 @@ class Supervisor:
 
     def begin(self, shard: str, first: int, last: int, counts: Mapping[str, int]) -> None:
         """Documents first to last (exclusive) come next. counts: of the shard so far."""
-        attempt = self.running[shard]
+        attempt = self._attempt(shard)
         self._count(attempt, counts)
         attempt.batch = (first, last)
         self.heard = time.monotonic()
 
     def write(self, shard: str, counts: Mapping[str, int]) -> None:
         """All documents are tagged; what is left is to write them."""
-        attempt = self.running[shard]
+        attempt = self._attempt(shard)
         self._count(attempt, counts)
         attempt.batch = None
         self.heard = time.monotonic()
 
     def finish(self, shard: str, counts: Mapping[str, int]) -> None:
         """The shard's record is written."""
-        attempt = self.running.pop(shard)
-        self._count(attempt, counts)
+        self._count(self._attempt(shard), counts)
+        del self.running[shard]
         self.counts.update(counts)
         self.finished += 1
         self.heard = time.monotonic()
@@ -95,12 +98,14 @@ class Supervisor:
         self._killers.pop(shard, None)
 
     def state(self) -> dict[str, Any]:
-        """Shards finished, counts of them and of those in flight, deaths, and seconds since anything was heard."""
-        total = self.counts.copy()
+        """Of the time since it began: shards finished and their counts, counts of those in flight, deaths of workers,
+        and the seconds since anything was heard."""
+        flying = Counter[str]()
         for attempt in self.running.values():
-            total.update(attempt.counts)
+            flying.update(attempt.counts)
         silent = time.monotonic() - self.heard
-        return {"shards": self.finished, "counts": dict(total), "deaths": self.deaths, "silent": silent}
+        counts = {"counts": dict(self.counts), "in_flight": dict(flying)}
+        return {"name": self.name, "shards": self.finished, **counts, "deaths": self.deaths, "silent": silent}
 
     def in_flight(self) -> list[str]:
         """A line for each shard that is worked on: shard, documents, worker, since when."""
@@ -122,6 +127,7 @@ class Supervisor:
         killers = self._killers.setdefault(shard, Counter())
         if last - first == 1:
             killers[first] += 1
+            self._check(killers[first])
         elif attempt.batch is None:
             self._writing[shard] += 1
         if self._writing[shard] == MOST_DEATHS or killers[first] == MOST_DEATHS:
@@ -130,6 +136,19 @@ class Supervisor:
                 f"shard {shard}: {MOST_DEATHS} workers ended in the middle of it, {where}. If they ran out of memory, "
                 "start the job again with fewer --actors for each machine; what is done stays done"
             )
+
+    def _check(self, deaths: int) -> None:
+        """Raises RuntimeError when too many documents are found to end their workers: then they are not to blame."""
+        self.found_out += deaths == DEATHS
+        documents = sum(self.counts[outcome] for outcome in schema.OUTCOMES)
+        if self.found_out > MOST_FOUND_OUT + documents // 100:
+            raise RuntimeError(
+                f"{self.found_out} documents in {documents:,} ended their workers: it is the machines rather (no "
+                "memory left?). Start the job again with fewer --actors for each; what is done stays done"
+            )
+
+    def _attempt(self, shard: str) -> _Attempt:
+        return self.running.setdefault(shard, _Attempt("an actor", None, time.monotonic()))
 
     def _count(self, attempt: _Attempt, counts: Mapping[str, int]) -> None:
         for name, value in counts.items():
@@ -165,7 +184,8 @@ def ask(answer: Any) -> Any:
 
 
 def start_supervisor() -> ActorHandle:
-    """A supervisor on the driver's node, so that no other node's loss takes it along."""
+    """A supervisor on the driver's node, so that no other node's loss takes it along; if it dies it comes again."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    handle: ActorHandle = ray.remote(Supervisor).options(num_cpus=0, scheduling_strategy=here).remote()  # type: ignore[assignment, union-attr]
+    options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
+    handle: ActorHandle = ray.remote(Supervisor).options(**options).remote()  # type: ignore[assignment, union-attr]
     return handle

@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,10 +51,11 @@ def follow(
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     started = time.monotonic()
+    story = Story()
     with _teller(every) as tell:
         while thread.is_alive():
             thread.join(POLL_SECONDS)
-            state = ask(supervisor.state.remote())
+            state = story.told(ask(supervisor.state.remote()))
             started = started if state["counts"] else time.monotonic()  # the pace is that of tagging
             tell(state, extent, time.monotonic() - started)
             if state["silent"] > stall and thread.is_alive():
@@ -62,6 +64,27 @@ def follow(
                 raise Stalled(_stalled(told, state, stall, extent))
     if errors:
         raise errors[0]
+
+
+class Story:
+    """What supervisors told, one after another: one that died is followed by one that begins at nothing."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {"name": None, "shards": 0, "counts": {}, "deaths": 0}
+        self._before: dict[str, Any] = {"shards": 0, "counts": Counter(), "deaths": 0}
+
+    def told(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state with what was told before it, and with what is in flight in the counts."""
+        if state["name"] != self._last["name"]:
+            self._before = self._sum(self._before, self._last)
+        self._last = state
+        total = self._sum(self._before, state)
+        return {**total, "counts": total["counts"] + Counter(state["in_flight"]), "silent": state["silent"]}
+
+    @staticmethod
+    def _sum(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        counts = Counter(a["counts"]) + Counter(b["counts"])
+        return {"shards": a["shards"] + b["shards"], "counts": counts, "deaths": a["deaths"] + b["deaths"]}
 
 
 def _stalled(told: list[str], state: Mapping[str, Any], stall: float, extent: Extent) -> str:

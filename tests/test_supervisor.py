@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.supervisor import DEATHS, MOST_DEATHS, Care, Supervisor
+from jobs.supervisor import DEATHS, MOST_DEATHS, MOST_FOUND_OUT, Care, Supervisor
 
 
 def tag(supervisor: Supervisor, killer: int, documents: int = 10, batch: int = 4) -> tuple[list[tuple[int, int]], Care]:
@@ -57,10 +57,10 @@ def test_counts_of_a_shard_that_is_begun_again_are_not_added_twice() -> None:
         supervisor.start("s", worker)
         supervisor.begin("s", 0, 4, {})
         supervisor.begin("s", 4, 8, {"tagged": 4, "sentences": 9})
-    assert supervisor.state()["counts"] == {"tagged": 4, "sentences": 9}
+    assert (supervisor.state()["counts"], supervisor.state()["in_flight"]) == ({}, {"tagged": 4, "sentences": 9})
     supervisor.finish("s", {"tagged": 7, "empty": 1, "sentences": 12})
     assert supervisor.state()["counts"] == {"tagged": 7, "empty": 1, "sentences": 12}
-    assert (supervisor.state()["shards"], supervisor.running) == (1, {})
+    assert (supervisor.state()["shards"], supervisor.state()["in_flight"]) == (1, {})
 
 
 @pytest.mark.parametrize(("batch", "where"), [(None, "writing it"), ((3, 4), "reading document 3")])
@@ -80,3 +80,33 @@ def test_what_is_in_flight_is_named() -> None:
     supervisor.begin("s", 16, 32, {})
     (told,) = supervisor.in_flight()
     assert told.startswith("shard s, documents 16 to 31 of it, on process 7 of node n, for ")
+
+
+def test_too_many_documents_that_end_their_workers_are_not_to_blame() -> None:
+    supervisor = Supervisor()
+
+    def found_out(shard: int) -> None:
+        for worker in range(DEATHS + 1):
+            supervisor.start(f"s{shard}", f"w{worker}")
+            supervisor.begin(f"s{shard}", 0, 1, {})
+
+    for shard in range(MOST_FOUND_OUT):
+        found_out(shard)
+    with pytest.raises(RuntimeError, match="11 documents in 0 ended their workers: it is the machines"):
+        found_out(MOST_FOUND_OUT)
+
+
+def test_one_that_begins_anew_takes_up_what_it_is_told() -> None:
+    supervisor = Supervisor()
+    supervisor.begin("s", 4, 8, {"tagged": 4})
+    assert supervisor.state()["in_flight"] == {"tagged": 4}
+    supervisor.finish("t", {"tagged": 5})
+    assert (supervisor.state()["shards"], supervisor.state()["counts"]) == (1, {"tagged": 5})
+    assert supervisor.start("s", "another").alone == {4, 5, 6, 7}
+
+
+def test_a_worker_that_asks_again_has_not_died() -> None:
+    supervisor = Supervisor()
+    for _ in range(2):
+        assert supervisor.start("s", "w") == Care()
+    assert supervisor.deaths == 0

@@ -86,7 +86,7 @@ def test_a_document_that_is_suspected_goes_alone_and_one_that_is_found_out_not_a
 ) -> None:
     supervisor = actor.supervisor.it
     for batch in ((6, 9), (7, 8), (7, 8)):
-        supervisor.start(shard.name, "one that died")
+        supervisor.start(shard.name, f"one that died, {supervisor.deaths}")
         supervisor.begin(shard.name, *batch, {})
     actor.do(shard)
     assert ["d6"] in actor.tag.batches

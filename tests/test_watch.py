@@ -3,7 +3,7 @@
 import pytest
 
 from jobs import watch
-from jobs.watch import Extent, duration, follow, line
+from jobs.watch import Extent, Story, duration, follow, line
 
 EXTENT = Extent(documents=10_000, before=2_000, shards=40)
 STATE = {"shards": 3, "deaths": 0, "silent": 0.0}
@@ -13,7 +13,7 @@ class Asked:
     """In place of a supervisor: each answer is its own question."""
 
     def __init__(self, **state: object) -> None:
-        self.now = {**STATE, "counts": {}, **state}
+        self.now = {**STATE, "name": "s", "counts": {}, "in_flight": {}, **state}
         self.state, self.end = self, None
 
     def remote(self) -> dict[str, object]:
@@ -45,6 +45,15 @@ def test_before_the_first_document_actors_start() -> None:
 )
 def test_durations_as_one_says_them(seconds: float, told: str) -> None:
     assert duration(seconds) == told
+
+
+def test_a_supervisor_that_begins_anew_does_not_begin_the_story_anew() -> None:
+    story = Story()
+    first = {"name": "a", "shards": 2, "counts": {"tagged": 20}, "in_flight": {"tagged": 3}, "deaths": 1, "silent": 4.0}
+    assert story.told(first) == {"shards": 2, "counts": {"tagged": 23}, "deaths": 1, "silent": 4.0}
+    second = {"name": "b", "shards": 1, "counts": {"tagged": 10}, "in_flight": {}, "deaths": 0, "silent": 0.0}
+    for _ in range(2):
+        assert story.told(second) == {"shards": 3, "counts": {"tagged": 30}, "deaths": 1, "silent": 0.0}
 
 
 def test_lines_come_so_often_and_the_error_of_the_pipeline_is_raised(capsys: pytest.CaptureFixture[str]) -> None:
