@@ -85,8 +85,8 @@ def test_a_document_that_is_suspected_goes_alone_and_one_that_is_found_out_not_a
     actor: TagActor, shard: Shard
 ) -> None:
     supervisor = actor.supervisor.it
-    for batch in ((6, 9), (7, 8), (7, 8)):
-        supervisor.start(shard.name, f"one that died, {supervisor.deaths}")
+    for worker, batch in (("a", (6, 9)), ("b", (7, 8)), ("c", (7, 8))):
+        supervisor.start(shard.name, worker)
         supervisor.begin(shard.name, *batch, {})
     actor.do(shard)
     assert ["d6"] in actor.tag.batches
