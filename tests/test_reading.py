@@ -169,6 +169,23 @@ def test_parquet_whose_text_is_not_utf8_or_null(tmp_path: Path) -> None:
     assert found["3"].problem == "text: expected a string, found null"
 
 
+def test_damage_costs_one_row_group_of_parquet(tmp_path: Path) -> None:
+    rows = [{"id": f"i{n}", "text": f"{n * 7919} " * 50} for n in range(400)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet", row_group_size=100, compression="zstd")
+    column = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(1).column(1)
+
+    def change(content: bytearray) -> None:
+        at = column.dictionary_page_offset or column.data_page_offset
+        content[at : at + 40] = b"\xff" * 40  # a page's header; its content has no checksum
+
+    damaged(tmp_path / "a.parquet", change)
+    found = by_id(tmp_path / "a.parquet")
+    broken = [document for document in found.values() if document.problem]
+    assert [document.id for document in broken] == ["a.parquet:101"]
+    assert (broken[0].problem or "").startswith("reading: damaged: ")
+    assert found.keys() - {"a.parquet:101"} == {f"i{n}" for n in range(400) if not 100 <= n < 200}
+
+
 def test_plain_text_is_a_document_a_line_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_bytes("\ufeffEn Ávila.\r\n\n\ufeffAna".encode())
     lines_ = {document.id: document.text for document in all_of(tmp_path / "one.txt")}

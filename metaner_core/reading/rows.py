@@ -1,6 +1,7 @@
 """Parquet: a document a row."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -15,23 +16,35 @@ BATCH_ROWS = 64  # decoded at once
 
 
 def documents(found: Input, uri: str, start: Place = START) -> Iterator[tuple[Place, Document]]:
-    """The documents from start on, each with its place: row group, rows before it there, row from 1."""
+    """The documents from start on, each with its place: row group, rows before it there, row from 1.
+
+    Where a row group is damaged, what is left of it becomes one document with a problem.
+    """
     fs, path = storage.filesystem(uri)
-    name, number = found.name(uri), start.record
+    name = found.name(uri)
     with fs.open_input_file(path) as stream:
         try:
             file = pq.ParquetFile(stream, pre_buffer=False)
-        except pa.ArrowInvalid as error:
-            yield start, unreadable(f"{name}:{number}", f"the file is no Parquet file: {error}")
+        except (pa.ArrowException, OSError) as error:
+            yield start, _damaged(error, f"{name}:{start.record}")
             return
+        first = start.record - start.skip
         for group in range(start.offset, file.num_row_groups):
-            row = 0
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group]):
-                for values in _rows(batch):
-                    if group > start.offset or row >= start.skip:
-                        yield Place(group, row, number), _document(found, values, f"{name}:{number}")
-                        number += 1
+            row = start.skip if group == start.offset else 0
+            try:
+                for values in islice(_rows(file, group), row, None):
+                    yield Place(group, row, first + row), _document(found, values, f"{name}:{first + row}")
                     row += 1
+            except (pa.ArrowException, OSError) as error:
+                yield Place(group, row, first + row), _damaged(error, f"{name}:{first + row}")
+            first += file.metadata.row_group(group).num_rows
+
+
+def _damaged(error: Exception, place: str) -> Document:
+    """Raises the error if it is the storage's: the file may be whole."""
+    if isinstance(error, OSError) and (error.errno is not None or "AWS Error" in str(error)):
+        raise error
+    return unreadable(place, f"damaged: {' '.join(str(error).split())[:200]}")
 
 
 def _document(found: Input, values: dict[str, Any], place: str) -> Document:
@@ -42,10 +55,11 @@ def _document(found: Input, values: dict[str, Any], place: str) -> Document:
     return read
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    columns = {name: _values(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
-    for row in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, row, strict=True))
+def _rows(file: pq.ParquetFile, group: int) -> Iterator[dict[str, Any]]:
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group]):
+        columns = {name: _values(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+        for row in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, row, strict=True))
 
 
 def _values(column: pa.Array) -> list[Any]:
