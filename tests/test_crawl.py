@@ -1,6 +1,7 @@
 """A made crawl on a real S3 server, tagged while things die: the rows are those of an unbroken run."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pyarrow.dataset as pads
@@ -22,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 PLANTED = {
     (0, 17): b"caf\xe9 en M\xe1laga",
     (0, 18): b"Ana Morales vive en\0 Sevilla desde hace tiempo y trabaja como periodista en la radio.\0",
-    (1, 3): b"x" * 300_000,
+    (1, 3): b"Ana Morales vive en Sevilla desde hace tiempo y trabaja en la radio. " + b"x" * 300_000,
     (1, 4): b" \n\t ",
     (2, 200): b"DEADLY",
     (3, 0): b"The committee will meet again next week to discuss the report, and it should be published soon.",
@@ -62,15 +64,17 @@ def crawl(swift: dict[str, str], tiny_bundle: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def cluster(crawl: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+def cluster(crawl: str) -> Iterator[subprocess.Popen[str]]:
     """A Ray cluster of four nodes in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-    command = [sys.executable, str(ROOT / "tests" / "ray_cluster.py"), "/tmp/ray-" + str(os.getpid()), "3"]
+    temp = mkdtemp(prefix="ray-")  # short: socket paths below it have at most 107 bytes
+    command = [sys.executable, str(ROOT / "tests" / "ray_cluster.py"), temp, "3"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes) as process:
         yield process
         process.stdin.close()
         process.wait(60)
+    shutil.rmtree(temp, ignore_errors=True)
 
 
 def ask(cluster: subprocess.Popen[str], what: str) -> str:
@@ -165,10 +169,10 @@ def test_every_document_of_the_crawl_is_accounted_for(crawl: str) -> None:
     assert planted == {
         (0, 17): ("rejected", "reading"),
         (0, 18): ("tagged", None),
-        (1, 3): planted[1, 3],
+        (1, 3): ("filtered", "language"),  # of a word of 300,000 letters none can be told
         (1, 4): ("empty", None),
         (2, 200): ("rejected", "worker"),
         (3, 0): ("filtered", "language"),
-        (4, 439): planted[4, 439],
+        (4, 439): ("tagged", None),
     }
     assert Counter(outcome for outcome, _ in found.values())["rejected"] == 2
