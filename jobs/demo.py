@@ -15,8 +15,10 @@ from rich.console import Console
 
 from jobs import bulk_tag, evaluate, meta_train
 from jobs.common import add_ray_options, connect, run, say
-from jobs.inputs import Source
+from jobs.shards import OTHER, TAGGED
+from jobs.tag_job import Job
 from metaner_core import bundle, corpora, page, storage
+from metaner_core.reading.source import Source
 from metaner_core.settings import Settings, parse_overrides, preset
 
 CRAWL = Path(corpora.__file__).parent / "embedded" / "crawl.jsonl"
@@ -45,13 +47,14 @@ def demo(output: str, *, settings: Settings, actors: int = 2) -> dict[str, str]:
     results = evaluate.evaluate(found["bundle"], tests, actors=actors)
     say("3/4  tagging a small crawl, each sentence by a model adapted to it")
     manifest = bulk_tag.bulk_tag(
-        bulk_tag.Job(source=Source(uri=str(CRAWL)), bundle=found["bundle"], output=found["crawl"], actors=actors)
+        Job(source=Source(uri=str(CRAWL)), bundle=found["bundle"], output=found["crawl"], actors=actors, shard_mb=0.004)
     )
     say("4/4  a page to look at")
     scores = [_score(result, language) for result, language in zip(results, LANGUAGES, strict=True)]
     write_page(found, scores, manifest)
     Console(width=110).print(evaluate.table(results, by_type=False))
     say(bulk_tag.summary(manifest))
+    say(f"report     {storage.join(found['crawl'], 'report.html')}")
     say(f"page       {found['page.html']}")
     return found
 
@@ -72,7 +75,7 @@ def write_page(found: Mapping[str, str], scores: Sequence[page.ScoreRow], manife
         ("Documents", f"{manifest['counts']['documents']}"),
         ("Bundle", loaded.manifest["fingerprint"]),
     ]
-    rows = read_rows(storage.join(found["crawl"], "tagged"))
+    rows = read_rows(found["crawl"])
     html = page.render(
         title="metaner: names found in languages without labels",
         summary=summary,
@@ -84,10 +87,12 @@ def write_page(found: Mapping[str, str], scores: Sequence[page.ScoreRow], manife
 
 
 def read_rows(uri: str) -> Iterator[dict[str, Any]]:
-    """Rows of a tagged output, batch by batch."""
-    fs, path = storage.filesystem(uri)
-    for batch in pads.dataset(path, filesystem=fs, format="parquet").to_batches():
-        yield from batch.to_pylist()
+    """Rows of both tables of a tagged output, batch by batch."""
+    for table in (TAGGED, OTHER):
+        fs, path = storage.filesystem(storage.join(uri, table))
+        if storage.list_files(storage.join(uri, table)):
+            for batch in pads.dataset(path, filesystem=fs, format="parquet").to_batches():
+                yield from batch.to_pylist()
 
 
 def main() -> None:

@@ -8,25 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from typing import Any
 
 from metaner_core.corpora import Sentence
 from metaner_core.labels import TYPES, spans
+from metaner_core.markup import Piece, language_name, named, pieces, template
+from metaner_core.schema import OUTCOMES, TAGGED
 from metaner_core.storage import exists, write_bytes
-
-OUTCOMES = ("tagged", "empty", "rejected")
-UNSURE = 0.6  # an entity with a score below this is drawn fainter, with its score beside it
-
-_LANGUAGES = {
-    **{"ar": "Arabic", "de": "German", "en": "English", "es": "Spanish", "fa": "Persian", "fr": "French"},
-    **{"he": "Hebrew", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "pl": "Polish"},
-    **{"pt": "Portuguese", "ru": "Russian", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "zh": "Chinese"},
-}
 
 
 @dataclass(frozen=True)
@@ -40,22 +29,14 @@ class ScoreRow:
     adapted: float
 
 
-class _Piece(NamedTuple):
-    """A stretch of text, an entity if it has a type. Entities of the source are people's work and have no score."""
-
-    text: str
-    type: str = ""
-    score: float | None = None
-
-
 @dataclass(frozen=True)
 class _Line:
     """A sentence, or what stands between two; `apart` when a line break parts it from the one before."""
 
-    pieces: list[_Piece]
+    pieces: list[Piece]
     apart: bool
     windows: int = 1
-    neighbours: Sequence[tuple[float, list[_Piece]]] = ()  # similarity and words
+    neighbours: Sequence[tuple[float, list[Piece]]] = ()  # similarity and words
 
 
 @dataclass(frozen=True)
@@ -79,11 +60,12 @@ class _Group:
     shown: list[_Document] = field(default_factory=list)
 
     def count(self, row: Mapping[str, Any]) -> None:
-        if row["outcome"] not in OUTCOMES:
-            raise ValueError(f"document {row['id']}: outcome {row['outcome']!r}, expected one of {', '.join(OUTCOMES)}")
-        self.outcomes[row["outcome"]] += 1
-        self.sentences += len(row["sentences"] or ())
-        self.types.update(entity["type"] for entity in row["entities"] or ())
+        outcome = _outcome(row)
+        if outcome not in OUTCOMES:
+            raise ValueError(f"document {row['id']}: outcome {outcome!r}, expected one of {', '.join(OUTCOMES)}")
+        self.outcomes[outcome] += 1
+        self.sentences += len(row.get("sentences") or ())
+        self.types.update(entity["type"] for entity in row.get("entities") or ())
 
 
 def render(
@@ -101,7 +83,8 @@ def render(
         title: the heading.
         summary: what to say of the run, as names and values.
         scores: one row a test set, or none.
-        documents: rows of the tagging job's output, streamed. All are counted, the first `limit` are shown.
+        documents: rows of both tables of the tagging job's output, streamed. All are counted, the first `limit`
+            are shown.
         source: the support sentences, which the neighbours' ids index.
         limit: how many documents to show.
 
@@ -119,8 +102,9 @@ def render(
         total.count(row)
         if i < limit:
             group.shown.append(_document(row, source))
-    ordered = sorted(groups.values(), key=lambda group: (not group.language, _language(group.language)))
-    return _template().render(
+    ordered = sorted(groups.values(), key=lambda group: (not group.language, language_name(group.language)))
+    return template("page.html").render(
+        difference=_difference,
         title=title,
         summary=summary,
         scores=scores,
@@ -140,12 +124,18 @@ def write(uri: str, html: str) -> None:
 
 
 def _document(row: Mapping[str, Any], source: Sequence[Sentence]) -> _Document:
-    sentences, entities = row["sentences"] or (), row["entities"] or ()
+    sentences, entities = row.get("sentences") or (), row.get("entities") or ()
     try:
-        lines = list(_lines(row["text"] or "", sentences, entities, source))
+        lines = list(_lines(row.get("text") or "", sentences, entities, source))
     except ValueError as error:
         raise ValueError(f"document {row['id']}: {error}") from None
-    return _Document(row["id"], row["outcome"], row["reason"] or "", len(sentences), len(entities), lines)
+    reason = ": ".join(row[name] for name in ("stage", "reason") if row.get(name))
+    return _Document(row["id"], _outcome(row), reason, len(sentences), len(entities), lines)
+
+
+def _outcome(row: Mapping[str, Any]) -> str:
+    """A row of the tagged documents' table does not say that it is one."""
+    return row.get("outcome", TAGGED)
 
 
 def _lines(
@@ -158,17 +148,17 @@ def _lines(
     within: list[list[Mapping[str, Any]]] = [[] for _ in sentences]
     for entity in entities:
         if not 0 <= entity["sentence"] < len(sentences):
-            raise ValueError(f"{_named(entity)} is in sentence {entity['sentence']}, but there are {len(sentences)}")
+            raise ValueError(f"{named(entity)} is in sentence {entity['sentence']}, but there are {len(sentences)}")
         within[entity["sentence"]].append(entity)
     before = 0
     for start, end, i in _stretches(text, sentences):
         apart = "\n" in text[len(text[before:start].rstrip()) + before : start]
         before = start
         if i is None:
-            yield _Line([_Piece(text[start:end])], apart)
+            yield _Line([Piece(text[start:end])], apart)
         else:
             neighbours = [_neighbour(found, source) for found in sentences[i]["neighbours"] or ()]
-            yield _Line(list(_pieces(text, start, end, within[i])), apart, sentences[i]["windows"], neighbours)
+            yield _Line(list(pieces(text, start, end, within[i])), apart, sentences[i]["windows"], neighbours)
 
 
 def _stretches(text: str, sentences: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, int, int | None]]:
@@ -189,62 +179,23 @@ def _stretches(text: str, sentences: Sequence[Mapping[str, Any]]) -> Iterator[tu
         yield position, len(text), None
 
 
-def _pieces(text: str, start: int, end: int, entities: Iterable[Mapping[str, Any]]) -> Iterator[_Piece]:
-    """text[start:end] cut at its entities' offsets."""
-    position = start
-    for entity in sorted(entities, key=lambda entity: entity["start"]):
-        first, last = entity["start"], entity["end"]
-        if not position <= first < last <= end:
-            raise ValueError(f"{_named(entity)} overlaps another or leaves its sentence; tag the document again")
-        if text[first:last] != entity["text"]:
-            raise ValueError(f"{_named(entity)}, but the text there is {text[first:last]!r}; tag the document again")
-        if position < first:
-            yield _Piece(text[position:first])
-        yield _Piece(entity["text"], entity["type"], entity["score"])
-        position = last
-    if position < end:
-        yield _Piece(text[position:end])
-
-
-def _named(entity: Mapping[str, Any]) -> str:
-    return f"entity {entity['text']!r} at {entity['start']} to {entity['end']}"
-
-
-def _neighbour(found: Mapping[str, Any], source: Sequence[Sentence]) -> tuple[float, list[_Piece]]:
+def _neighbour(found: Mapping[str, Any], source: Sequence[Sentence]) -> tuple[float, list[Piece]]:
     id_ = found["id"]
     if not 0 <= id_ < len(source):
         raise ValueError(
             f"neighbour {id_} is not among the {len(source):,} source sentences: give those of the bundle used"
         )
     words = source[id_].words
-    pieces: list[_Piece] = []
+    shown: list[Piece] = []
     position = 0
     for span in spans(source[id_].labels):
-        pieces += [_Piece(word) for word in words[position : span.start]]
-        pieces.append(_Piece(" ".join(words[span.start : span.end]), span.type))
+        shown += [Piece(word) for word in words[position : span.start]]
+        shown.append(Piece(" ".join(words[span.start : span.end]), span.type))
         position = span.end
-    return found["similarity"], pieces + [_Piece(word) for word in words[position:]]
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,  # a misspelt name is an error, not a blank
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"difference": _difference, "language": _language, "number": "{:,}".format}
-    environment.globals |= {"OUTCOMES": OUTCOMES, "UNSURE": UNSURE}
-    return environment.get_template("page.html")
+    return found["similarity"], shown + [Piece(word) for word in words[position:]]
 
 
 def _difference(scores: tuple[float, float]) -> str:
     """The second less the first as they are shown, so that a reader's own subtraction agrees."""
     difference = round(scores[1], 2) - round(scores[0], 2)
     return f"{difference:+.2f}".replace("-", "\N{MINUS SIGN}") if abs(difference) >= 0.005 else "0.00"
-
-
-def _language(code: str | None) -> str:
-    return _LANGUAGES.get(code, f"Language {code}") if code else "Language not given"

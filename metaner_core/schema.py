@@ -1,26 +1,48 @@
-"""The one Arrow schema of tagged documents: one row a document, whatever became of it.
+"""The Arrow schemas of a run's two tables: tagged documents, and all others with the reason. One row a document.
 
-id          unique in the input
-text        the document's text, unaltered; null where the input had no text that Unicode knows
-language    code of its language as given, null where unknown
-outcome     `tagged`, `empty` (it has no words) or `rejected`
-reason      of a rejected document "stage: what is wrong"; else null
-sentences   in the order of the text. start, end: characters of the text, end exclusive.
-            tokens: its words, with their text (the slice start..end) and BIO label.
-            windows: encoder windows that the sentence was cut to.
-            neighbours: the source sentences it was adapted on, most similar first. id: line in the bundle's
-            support.jsonl, from 0; similarity as the bundle's settings define it. None where nothing was adapted.
-entities    in the order of the text. type, text (the original's slice start..end), start, end.
-            score: the lowest probability among its words' labels: an entity is as sure as its least sure word.
-            sentence: index into sentences.
-
-Offsets count code points (Python's characters), not bytes.
+MEANINGS says what each column holds. Offsets count code points (Python's characters), not bytes.
 """
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 
-VERSION = 1  # raise it when a column's name, type or meaning changes
-TAGGED, EMPTY, REJECTED = OUTCOMES = ("tagged", "empty", "rejected")
+VERSION = 2  # raise it when a column's name, type or meaning changes
+EXCERPT = 200  # characters
+TAGGED, EMPTY, FILTERED, REJECTED = OUTCOMES = ("tagged", "empty", "filtered", "rejected")
+
+MEANINGS = {  # by the column's name, and for what is nested in it after a dot
+    "id": "the document's, unique in the input",
+    "text": "the document's text, unaltered",
+    "language": "code of its language: as given, else as identified; null where neither is known",
+    "language_score": "probability of the identified language; null where the language was given",
+    "sentences": "in the order of the text",
+    "sentences.start": "first character in the text, from 0",
+    "sentences.end": "character after its last",
+    "sentences.tokens": "its words; one longer than 256 characters is cut to several",
+    "sentences.tokens.text": "the text's slice start..end",
+    "sentences.tokens.start": "first character in the text, from 0",
+    "sentences.tokens.end": "character after its last",
+    "sentences.tokens.label": "BIO label: `O`, or `B-` or `I-` and the type",
+    "sentences.windows": "windows of the encoder that the sentence was cut to; 1: it was read at once",
+    "sentences.neighbours": "the source sentences it was adapted on, most similar first; none if nothing was adapted",
+    "sentences.neighbours.id": "line in the bundle's support.jsonl, from 0",
+    "sentences.neighbours.similarity": "as the bundle's settings define it",
+    "entities": "in the order of the text",
+    "entities.type": "one of the bundle's types",
+    "entities.text": "the text's slice start..end",
+    "entities.start": "first character in the text, from 0",
+    "entities.end": "character after its last",
+    "entities.score": "lowest probability among its words' labels: an entity is as sure as its least sure word",
+    "entities.sentence": "index into sentences, from 0",
+    "extra": "the input's other columns, a JSON object; null where there are none",
+    "outcome": "`empty` (it has no words), `filtered` (by a rule of the run) or `rejected` (it could not be tagged)",
+    "stage": "what filtered or rejected it: `language`, `length`, `text`, `segmentation`, `model` and so on; else null",
+    "reason": "why, in words; null if it is empty",
+    "characters": "of its text; null where it has none",
+    "excerpt": "first 200 characters of its text, half a surrogate pair written as \\udXXX",
+}
 
 TOKEN = pa.struct([("text", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())])
 NEIGHBOUR = pa.struct([("id", pa.int32()), ("similarity", pa.float32())])
@@ -43,15 +65,39 @@ ENTITY = pa.struct(
         ("sentence", pa.int32()),
     ]
 )
-SCHEMA = pa.schema(
+_METADATA = {"metaner_schema": str(VERSION)}
+TAGGED_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field("text", pa.string()),
+        pa.field("text", pa.string(), nullable=False),
         pa.field("language", pa.string()),
-        pa.field("outcome", pa.string(), nullable=False),
-        pa.field("reason", pa.string()),
+        pa.field("language_score", pa.float32()),
         pa.field("sentences", pa.list_(SENTENCE), nullable=False),
         pa.field("entities", pa.list_(ENTITY), nullable=False),
+        pa.field("extra", pa.string()),
     ],
-    metadata={"metaner_schema": str(VERSION)},
+    metadata=_METADATA,
 )
+OTHER_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("stage", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("language_score", pa.float32()),
+        pa.field("characters", pa.int64()),
+        pa.field("excerpt", pa.string()),
+        pa.field("extra", pa.string()),
+    ],
+    metadata=_METADATA,
+)
+
+
+def tables(rows: Iterable[Mapping[str, Any]]) -> tuple[pa.Table, pa.Table]:
+    """Rows of `tagging.tag_documents`, in their order, as a table of TAGGED_SCHEMA and one of OTHER_SCHEMA."""
+    tagged: list[Mapping[str, Any]] = []
+    other: list[Mapping[str, Any]] = []
+    for row in rows:
+        (tagged if row["outcome"] == TAGGED else other).append(row)
+    return pa.Table.from_pylist(tagged, schema=TAGGED_SCHEMA), pa.Table.from_pylist(other, schema=OTHER_SCHEMA)

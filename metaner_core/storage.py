@@ -6,14 +6,17 @@ Credentials for S3 come from the usual AWS chain (environment, profile, role); t
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.fs as pafs
 
 UNFINISHED = "unfinished.txt"
+ATTEMPTS = 10  # of a request that S3 does not answer, or answers with 503 (slow down), 500 or 429; waits grow to 20 s
 
 
 def is_remote(uri: str) -> bool:
@@ -38,6 +41,8 @@ def s3() -> pafs.FileSystem:
     frozen = credentials.get_frozen_credentials() if credentials else None
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     options: dict[str, Any] = {"region": session.region_name or "us-east-1"}
+    options["retry_strategy"] = pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS)
+    options["allow_delayed_open"] = True  # a small file is one request, not the three of a multipart upload
     if endpoint:
         scheme, _, host = endpoint.rpartition("://")
         options |= {"endpoint_override": host, "scheme": scheme or "https"}
@@ -60,11 +65,18 @@ def join(uri: str, *parts: str) -> str:
 def read_bytes(uri: str) -> bytes:
     """A whole file. Raises FileNotFoundError naming the uri."""
     fs, path = filesystem(uri)
-    try:
-        with fs.open_input_stream(path) as stream:
-            return stream.read()
-    except (FileNotFoundError, IsADirectoryError):
-        raise FileNotFoundError(f"{uri}: there is no such file") from None
+    for attempt in range(ATTEMPTS):
+        try:
+            with fs.open_input_stream(path) as stream:
+                return stream.read()
+        except (FileNotFoundError, IsADirectoryError):
+            raise FileNotFoundError(f"{uri}: there is no such file") from None
+        except OSError as error:
+            # Arrow takes an answer 503 for a failure if it is longer than the file asked for.
+            if "flush response stream" not in str(error) or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(min(0.1 * 2**attempt, 20))
+    raise AssertionError("the last attempt returns or raises")
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -75,18 +87,63 @@ def write_bytes(uri: str, content: bytes) -> None:
         stream.write(content)
 
 
+def write_whole(uri: str, content: bytes) -> None:
+    """Write a file that is there as a whole or not at all, whenever the process ends. Replaces what is there.
+
+    On S3 every object is so; a local file gets its name when all of it is on the disk.
+    """
+    if is_remote(uri):
+        write_bytes(uri, content)
+        return
+    path = Path(absolute(uri))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    written = Path(file.name)
+    written.chmod(0o666 & ~_umask())
+    written.replace(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def delete(uri: str) -> None:
     """Delete one file."""
     fs, path = filesystem(uri)
     fs.delete_file(path)
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A file. size: in bytes. modified: Unix time in seconds."""
+
+    uri: str
+    size: int
+    modified: int
+
+
+def listed(uri: str) -> list[Listed]:
+    """All files below a folder, or the one file, sorted by uri; empty if there is nothing of that name."""
+    fs, path = filesystem(uri)
+    info = fs.get_file_info(path)
+    infos = [info] if info.is_file else fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+    prefix = "s3://" if is_remote(uri) else ""
+    files = [
+        Listed(prefix + info.path, info.size or 0, (info.mtime_ns or 0) // 1_000_000_000)
+        for info in infos
+        if info.type == pafs.FileType.File
+    ]
+    return sorted(files, key=lambda file: file.uri)
+
+
 def list_files(uri: str) -> list[str]:
     """Uris of all files below a folder, sorted; empty if there is no such folder."""
-    fs, path = filesystem(uri)
-    infos = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
-    prefix = "s3://" if is_remote(uri) else ""
-    return sorted(prefix + info.path for info in infos if info.type == pafs.FileType.File)
+    return [file.uri for file in listed(uri)]
 
 
 def exists(uri: str) -> bool:

@@ -6,8 +6,11 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "RAY_TRAIN_V2_ENABLED": "1", "TOKENIZERS_P
 os.environ |= {"RAY_DEDUP_LOGS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 import logging
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -41,6 +44,28 @@ def s3(s3_server: str) -> str:
     bucket = f"bucket-{uuid.uuid4().hex[:8]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What clients of a real S3 server, OpenStack Swift, need in their environment. Skips where it cannot run."""
+    folder = tmp_path_factory.mktemp("swift")
+    try:
+        os.setxattr(folder, "user.test", b"x")
+    except OSError:
+        pytest.skip(f"Swift needs a file system with extended attributes for {folder}")
+    user, secret = "test:tester", uuid.uuid4().hex
+    command = [sys.executable, str(Path(__file__).parent / "swift_s3.py"), str(folder / "swift")]
+    environment = {**os.environ, "SWIFT_USER": user, "SWIFT_SECRET": secret}
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    assert server.stdout is not None
+    port = server.stdout.readline().strip()
+    assert port, (folder / "log").read_text()[-2000:]
+    keys = {"AWS_ACCESS_KEY_ID": user, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1"}
+    yield {**keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_EC2_METADATA_DISABLED": "true"}
+    server.kill()
+    server.wait()
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,20 @@ def test_scripts_without_spaces_are_cut_by_character(language: str) -> None:
     assert words("我在北京。你呢", language) == [["我", "在", "北", "京", "。"], ["你", "呢"]]
 
 
+def test_latin_words_and_numbers_stay_whole_among_characters() -> None:
+    assert words("IBM在2024年收购Café公司。ok", "zh") == [
+        ["IBM", "在", "2024", "年", "收", "购", "Café", "公", "司", "。"],
+        ["ok"],
+    ]
+    assert words("增长3.5亿。见example.com.", "zh") == [
+        ["增", "长", "3", ".", "5", "亿", "。"],
+        ["见", "example", ".", "com", "."],
+    ]
+    assert words("Ends here. 好", "zh") == [["Ends", "here", "."], ["好"]]
+    assert words("a b－c3", "zh") == [["a", "b", "－", "c3"]]
+    assert [len(word) for word in words("a" * 600, "zh")[0]] == [256, 256, 88]
+
+
 @pytest.mark.parametrize("language", [None, "", "qq", "und", "../en", "ko", "vi", "no"])
 def test_a_language_without_rules_of_its_own_is_cut_at_spaces_and_punctuation(language: str | None) -> None:
     assert words("Ada, Bo.", language) == [["Ada", ",", "Bo", "."]]
@@ -81,6 +95,18 @@ def test_an_endless_sentence_is_cut_without_losing_a_word() -> None:
     assert [len(sentence) for sentence in found] == [MAX_WORDS, MAX_WORDS, 7]
 
 
+def test_a_run_that_was_cut_for_spacy_is_one_sentence_as_far_as_one_may_be_long() -> None:
+    assert [len(sentence) for sentence in segment("Ana " + "a" * 300 + " y Bo. Sí.", "es")] == [6, 2]
+    assert [len(sentence) for sentence in segment("a" * 256 * 40, "en")] == [16, 16, 8]
+    assert [len(sentence) for sentence in segment("a" * 255 + "." + "a" * 9, "en")] == [2, 1]
+
+
+def test_long_words_make_a_sentence_shorter() -> None:
+    found = segment(("w" * 200 + " ") * 100, "en")
+    assert [len(sentence) for sentence in found] == [20, 20, 20, 20, 20]
+    assert max(sum(len(word.text) for word in sentence) for sentence in found) <= documents.MAX_LETTERS
+
+
 def test_text_longer_than_spacy_takes_at_once_keeps_every_word() -> None:
     import spacy
 
@@ -95,6 +121,14 @@ def test_a_very_long_word_is_cut_not_lost() -> None:
     found = [word for sentence in segment("a" * 30_000, "en") for word in sentence]
     assert "".join(word.text for word in found) == "a" * 30_000
     assert max(len(word.text) for word in found) == documents.MAX_RUN
+
+
+def test_segmentation_stops_soon_after_the_most_sentences_that_are_wanted() -> None:
+    text = "One. Two. Three.\n\n" * 100
+    assert segment(text, "en", most=300) == segment(text, "en")
+    found = segment(text, "en", most=4)
+    assert 4 < len(found) < 10
+    assert found == segment(text, "en")[: len(found)]
 
 
 def test_rules_are_made_once_a_language() -> None:

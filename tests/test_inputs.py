@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.inputs import Source, find
+from metaner_core.reading.source import Source, find
 
 
 def write(path: Path, content: str = '{"id": "a", "text": "x"}\n') -> Path:
@@ -35,12 +35,12 @@ def test_a_glob_stays_in_its_folder(tmp_path: Path) -> None:
 
 def test_a_format_that_is_given_goes_before_the_ending(tmp_path: Path) -> None:
     found = find(Source(uri=str(write(tmp_path / "documents.dat")), format="jsonl"))
-    assert (found.format, found.language_column) == ("jsonl", None)
+    assert (found.format, found.columns) == ("jsonl", ("id", "text", None))
 
 
 def test_a_language_column_is_found_by_its_name(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", json.dumps({"id": "a", "text": "x"}) + '\n{"id": "b", "language": "de"}')
-    assert find(Source(uri=str(path))).language_column == "language"
+    assert find(Source(uri=str(path))).columns == ("id", "text", "language")
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "none", "none/*.jsonl"])
@@ -57,7 +57,7 @@ def test_two_formats_at_once_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_ending_that_says_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"found no file that ends in \.jsonl.*--format"):
+    with pytest.raises(ValueError, match=r"found no file that ends in \.wet, \.jsonl.*--format"):
         find(Source(uri=str(write(tmp_path / "a.dat"))))
 
 

@@ -1,13 +1,11 @@
-from html.parser import HTMLParser
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaner_core.corpora import Sentence
 from metaner_core.page import ScoreRow, render
+from tests.reader import Node, Reader, nodes
 
-VOID = {"meta", "input", "br", "link", "img", "base"}
 SOURCE = [
     Sentence(("Ada", "Lovelace", "met", "Babbage", "."), ("B-PER", "I-PER", "O", "B-PER", "O")),
     Sentence(("Rain", "<fell>", "."), ("O", "O", "O")),
@@ -15,55 +13,9 @@ SOURCE = [
 ]
 
 
-class Node:
-    def __init__(self, tag="", attributes=()):
-        self.tag, self.attributes, self.children = tag, dict(attributes), []
-
-    def all(self, tag, class_=None):
-        for node in nodes(self):
-            if node.tag == tag and (class_ is None or class_ in node.attributes.get("class", "").split()):
-                yield node
-
-    def text(self, without=None):
-        parts = (child if isinstance(child, str) else child.text(without) for child in self.children)
-        return "" if without and self.attributes.get("class") == without else "".join(parts)
-
-
-def nodes(root):
-    """All elements below `root`, in document order."""
-    for child in root.children:
-        if isinstance(child, Node):
-            yield child
-            yield from nodes(child)
-
-
-class Reader(HTMLParser):
-    """The page as the standard library reads it, and a check that every tag is closed."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.root = Node()
-        self.open = [self.root]
-        self.feed(html)
-        self.close()
-        assert self.open == [self.root]
-
-    def handle_starttag(self, tag, attributes):
-        node = Node(tag, attributes)
-        self.open[-1].children.append(node)
-        if tag not in VOID:
-            self.open.append(node)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop().tag == tag
-
-    def handle_data(self, data):
-        self.open[-1].children.append(data)
-
-
 def document(*sentences, id="d", language="es", neighbours=(), windows=1, **other):
     """A tagged document from sentences, each a list of text or (text, type[, score]), with a blank between them."""
-    row = {"id": id, "language": language, "outcome": "tagged", "reason": None, "sentences": [], "entities": []}
+    row = {"id": id, "language": language, "sentences": [], "entities": []}
     text = ""
     for i, parts in enumerate(sentences):
         text += " " if i else ""
@@ -79,8 +31,8 @@ def document(*sentences, id="d", language="es", neighbours=(), windows=1, **othe
     return row | {"text": text} | other
 
 
-def untagged(id, outcome, reason, language="es"):
-    return document(id=id, outcome=outcome, reason=reason, language=language)
+def untagged(id, outcome, reason, language="es", stage=None):
+    return {"id": id, "outcome": outcome, "stage": stage, "reason": reason, "language": language}
 
 
 def page(*documents, **options):
@@ -195,9 +147,9 @@ def test_language_and_direction_are_set():
 
 
 def test_untagged_documents_are_listed_with_the_reason():
-    root = page(DOCUMENTS[0], untagged("a", "empty", "no text"), untagged("b", "rejected", "too long"))
+    root = page(DOCUMENTS[0], untagged("a", "empty", "no text"), untagged("b", "filtered", "too long", stage="length"))
     listed = [item.text() for item in next(root.all("ul", "untagged")).all("li")]
-    assert listed == ["a: empty, no text", "b: rejected, too long"]
+    assert listed == ["a: empty, no text", "b: filtered, length: too long"]
     assert len([*root.all("article")]) == 1
 
 
@@ -205,13 +157,13 @@ def test_all_documents_are_counted_and_the_first_shown():
     rows = [*DOCUMENTS, untagged("a", "empty", "no text"), untagged("b", "rejected", "too long", language="fr")]
     root = page(*rows, limit=1)
     assert cells(root, "counts") == [
-        ["Language", "Documents", "Tagged", "Empty", "Rejected", "Sentences", "PER", "LOC", "ORG", "MISC"],
-        ["Chinese", "1", "1", "0", "0", "1", "1", "1", "1", "0"],
-        ["French", "1", "0", "0", "1", "0", "0", "0", "0", "0"],
-        ["Hebrew", "1", "1", "0", "0", "1", "1", "1", "0", "0"],
-        ["Spanish", "2", "1", "1", "0", "2", "1", "2", "0", "0"],
-        ["Language not given", "1", "1", "0", "0", "1", "0", "0", "1", "1"],
-        ["All", "6", "4", "1", "1", "5", "3", "4", "2", "1"],
+        ["Language", "Documents", "Tagged", "Empty", "Filtered", "Rejected", "Sentences", "PER", "LOC", "ORG", "MISC"],
+        ["Chinese", "1", "1", "0", "0", "0", "1", "1", "1", "1", "0"],
+        ["French", "1", "0", "0", "0", "1", "0", "0", "0", "0", "0"],
+        ["Hebrew", "1", "1", "0", "0", "0", "1", "1", "1", "0", "0"],
+        ["Spanish", "2", "1", "1", "0", "0", "2", "1", "2", "0", "0"],
+        ["Language not given", "1", "1", "0", "0", "0", "1", "0", "0", "1", "1"],
+        ["All", "6", "4", "1", "0", "1", "5", "3", "4", "2", "1"],
     ]
     assert len([*root.all("article")]) == 1
     assert next(root.all("p", "limited")).text() == "Below: the first 1 of 6 documents; 5 are not shown."
@@ -236,7 +188,7 @@ def test_scores_show_the_signed_difference():
         ({"text": "常雨眠在乌镇"}, "sentence 0 is at 0 to 14, .* the text at 6"),
         ({"sentences": 2 * DOCUMENTS[1]["sentences"]}, "sentence 1 is at 0 to 14, the one before ends at 14"),
         ({"sentences": []}, "entity '常雨眠' at 0 to 3 is in sentence 0, but there are 0"),
-        ({"outcome": "done"}, "outcome 'done', expected one of tagged, empty, rejected"),
+        ({"outcome": "done"}, "outcome 'done', expected one of tagged, empty, filtered, rejected"),
         ({"sentences": document("x" * 14, neighbours=[(3, 0.5)])["sentences"]}, "neighbour 3 is not among the 3"),
     ],
 )

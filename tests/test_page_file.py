@@ -3,29 +3,12 @@ import re
 import pytest
 
 from metaner_core.page import render, write
+from tests.reader import contrast, palettes
 
 EMPTY = render(title="Größe 大 🎉", summary=[], scores=[], documents=[], source=[])
 
 
-def palettes():
-    """The colours by name, in light and in dark."""
-    light, dark = re.findall(r":root \{(.*?)\}", EMPTY, re.DOTALL)
-    return [dict(re.findall(r"--([\w-]+): (#\w{6});", block)) for block in (light, dark)]
-
-
-def contrast(one, other):
-    """WCAG 2.2's contrast ratio: 1 to 21."""
-
-    def luminance(colour):
-        channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
-
-
-@pytest.mark.parametrize("colours", palettes(), ids=["light", "dark"])
+@pytest.mark.parametrize("colours", palettes(EMPTY), ids=["light", "dark"])
 def test_text_stands_out_from_its_ground(colours):
     types = [name for name in colours if name.isupper()]
     pairs = [(f"{type_}-ink", type_) for type_ in types] + [("ink", type_) for type_ in types]

@@ -1,5 +1,6 @@
 """Local paths and s3:// behave alike."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,31 @@ def test_another_scheme_is_refused() -> None:
 def test_an_empty_prefix_cannot_be_copied(place: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is (nothing below|no such)"), storage.local_copy(f"{place}/no"):
         pass
+
+
+def test_a_whole_file_replaces_another_and_leaves_nothing_else(place: str) -> None:
+    for content in (b"first", b"second" * 100_000):
+        storage.write_whole(f"{place}/a/b", content)
+        assert storage.read_bytes(f"{place}/a/b") == content
+    assert storage.list_files(place) == [f"{place}/a/b"]
+
+
+def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write_whole(str(tmp_path / "a"), b"before")
+
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(storage.os, "fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        storage.write_whole(str(tmp_path / "a"), b"after")
+    assert (tmp_path / "a").read_bytes() == b"before"
+
+
+def test_files_are_listed_with_size_and_time(place: str) -> None:
+    before = int(time.time()) - 2
+    storage.write_bytes(f"{place}/a", b"xyz")
+    for uri in (place, f"{place}/a"):
+        (file,) = storage.listed(uri)
+        assert (file.uri, file.size) == (f"{place}/a", 3)
+        assert before <= file.modified <= time.time() + 2

@@ -1,16 +1,18 @@
 """Documents to rows: what a row says, and that each document answers for itself only."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from metaner_core import bundle, labels, schema, tagging
+from metaner_core import bundle, documents, labels, schema, screening
 from metaner_core.adapt import Engine
 from metaner_core.bundle import Bundle
-from metaner_core.tagging import Document, tag_documents
+from metaner_core.tagging import Document, Rules, tag_documents
 
 SPANISH = Document("es", "La alcaldesa Rosa Vidal habló en Zaragoza.\n\nEl Ebro crece. Rosa Vidal calló.", "es")
 GERMAN = Document("de", "Der Verein FC Lindau gewann in Bremen gegen Kiel mit 2:1.", "de")
@@ -52,9 +54,10 @@ def test_rows_are_of_the_documents_in_order_and_fit_the_schema(rows: list[dict[s
         (d.id, d.text, d.language) for d in DOCUMENTS
     ]
     assert {row["outcome"] for row in rows} == {schema.TAGGED}
-    table = pa.Table.from_pylist(rows, schema=schema.SCHEMA)
-    assert table["id"].to_pylist() == [d.id for d in DOCUMENTS]
-    assert all(row.keys() == set(schema.SCHEMA.names) for row in rows)
+    tagged, other = schema.tables(rows)
+    assert tagged["id"].to_pylist() == [d.id for d in DOCUMENTS]
+    assert len(other) == 0
+    assert all(row.keys() == {"outcome", *schema.TAGGED_SCHEMA.names} for row in rows)
 
 
 def test_tokens_and_entities_are_slices_of_the_text(rows: list[dict[str, Any]]) -> None:
@@ -91,10 +94,10 @@ def test_labels_are_the_reference_engine_s_made_valid_bio(tiny: Bundle, rows: li
 
 def test_an_entity_is_as_sure_as_its_least_sure_word(tiny: Bundle, rows: list[dict[str, Any]]) -> None:
     for row in rows:
+        alone = [[tiny.encode([token["text"] for token in sentence["tokens"]])] for sentence in row["sentences"]]
+        found = [tiny.engine.adapted(encoded, tiny.support(encoded)[0])[0].probabilities for encoded in alone]
         for entity in row["entities"]:
-            sentence = row["sentences"][entity["sentence"]]
-            encoded = [tiny.encode([token["text"] for token in sentence["tokens"]])]
-            probabilities = tiny.engine.adapted(encoded, tiny.support(encoded)[0])[0].probabilities
+            sentence, probabilities = row["sentences"][entity["sentence"]], found[entity["sentence"]]
             inside = [entity["start"] <= token["start"] < entity["end"] for token in sentence["tokens"]]
             least = min(p for p, hit in zip(probabilities, inside, strict=True) if hit)
             assert entity["score"] == pytest.approx(least, abs=1e-5)
@@ -119,42 +122,47 @@ def test_a_document_s_row_does_not_depend_on_its_batch(tiny: Bundle, rows: list[
         assert floats(one) == pytest.approx(floats(other), abs=1e-4)
 
 
-@pytest.mark.parametrize("text", ["", " \n\n ", "\u200f\u200b"])
-def test_text_without_words_is_empty(tiny: Bundle, text: str) -> None:
-    row = tag_documents(tiny, [Document("x", text, "en")])[0]
-    expected = {"outcome": "empty", "reason": None, "text": text, "sentences": [], "entities": []}
-    assert {name: row[name] for name in expected} == expected
+def test_a_row_tells_how_its_language_is_known(tiny: Bundle) -> None:
+    given, found, unknown = tag_documents(
+        tiny, [GERMAN, dataclasses.replace(GERMAN, language=None), Document("x", "7.")]
+    )
+    assert (given["language"], given["language_score"]) == ("de", None)
+    assert (found["language"], found["language_score"]) == ("de", pytest.approx(1, abs=0.3))
+    assert (unknown["language"], unknown["language_score"]) == (None, None)
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [(None, "text: expected a string, found null"), (7, "text: expected a string, found int")],
-)
-def test_what_is_no_text_is_rejected(tiny: Bundle, text: Any, reason: str) -> None:
-    row = tag_documents(tiny, [Document("x", text)])[0]
-    assert (row["outcome"], row["reason"], row["text"]) == ("rejected", reason, None)
+def test_the_input_s_other_columns_pass_through(tiny: Bundle) -> None:
+    documents = [Document("a", "Ana.", extra='{"url": "x"}'), Document("b", "", extra='{"url": "y"}')]
+    assert [row["extra"] for row in tag_documents(tiny, documents)] == ['{"url": "x"}', '{"url": "y"}']
 
 
-def test_half_a_surrogate_pair_is_rejected_in_a_row_that_can_be_written(tiny: Bundle) -> None:
-    row = tag_documents(tiny, [Document("x", "half \ud800 a pair", "en")])[0]
-    assert row["outcome"] == "rejected"
-    assert row["reason"].startswith("segmentation: ")
-    assert pa.Table.from_pylist([row], schema=schema.SCHEMA)["text"].to_pylist() == [None]
+def test_documents_that_are_not_tagged_keep_their_places_among_the_others(tiny: Bundle) -> None:
+    documents = [SPANISH, Document("e", ""), GERMAN, Document("p", None, problem="gzip: cut off"), CHINESE]
+    found = tag_documents(tiny, documents, rules=Rules(languages=("es", "zh")))
+    assert [row["id"] for row in found] == [d.id for d in documents]
+    assert [row["outcome"] for row in found] == ["tagged", "empty", "filtered", "rejected", "tagged"]
+
+
+def test_a_word_of_300_000_letters_is_tagged_in_pieces_none_lost(tiny: Bundle) -> None:
+    row = tag_documents(tiny, [Document("x", "Ana " + "a" * 300_000 + " y.", "es")], adapted=False)[0]
+    assert row["outcome"] == "tagged"
+    assert "".join(token["text"] for token in tokens(row)) == "Ana" + "a" * 300_000 + "y."
+    assert max(len(token["text"]) for token in tokens(row)) == documents.MAX_RUN
 
 
 def test_a_document_that_breaks_the_tokenizer_is_rejected_alone(
     tiny: Bundle, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def segment(text: str, language: str | None) -> Any:
+    def segment(text: str, language: str | None, **options: Any) -> Any:
         if "poison" in text:
             raise RuntimeError("no words for this")
-        return real(text, language)
+        return real(text, language, **options)
 
-    real = tagging.segment
-    monkeypatch.setattr(tagging, "segment", segment)
+    real = screening.segment
+    monkeypatch.setattr(screening, "segment", segment)
     found = tag_documents(tiny, [SPANISH, Document("bad", "poison"), GERMAN])
     assert [row["outcome"] for row in found] == ["tagged", "rejected", "tagged"]
-    assert found[1]["reason"] == "segmentation: no words for this"
+    assert (found[1]["stage"], found[1]["reason"]) == ("segmentation", "no words for this")
 
 
 class Poisoned:
@@ -178,7 +186,7 @@ def test_a_document_that_breaks_the_model_is_rejected_alone(
     monkeypatch.setattr(Engine, "_predict", lambda *arguments: poisoned(*arguments))
     found = tag_documents(tiny, [SPANISH, Document("bad", "Schnee ☃ fällt.", "de"), GERMAN], adapted=adapted)
     assert [row["outcome"] for row in found] == ["tagged", "rejected", "tagged"]
-    assert found[1]["reason"] == "model: RuntimeError: out of memory"
+    assert (found[1]["stage"], found[1]["reason"]) == ("model", "RuntimeError: out of memory")
     assert [without_floats(found[0]), without_floats(found[2])] == list(map(without_floats, expected))
     assert floats(found[0]) + floats(found[2]) == pytest.approx(floats(expected[0]) + floats(expected[1]), abs=1e-4)
 
@@ -192,6 +200,31 @@ def test_a_model_that_tags_nothing_any_more_is_an_error_not_a_rejection(
     monkeypatch.setattr(Engine, "_predict", fail)
     with pytest.raises(RuntimeError, match="the device is gone"):
         tag_documents(tiny, [SPANISH, GERMAN])
+
+
+TEXTS = st.lists(
+    st.one_of(
+        st.text(st.characters(), max_size=8),  # surrogates too
+        st.sampled_from(
+            [" ", ". ", "\n\n", "\u202e", "\u200b", "\x00", "\x1b", "北京", "𝔘", "Ana", "\ud800", "[SEP]", "a" * 600]
+        ),
+    ),
+    max_size=20,
+).map("".join)
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=4), adapted=st.booleans())
+def test_no_text_makes_it_fail_and_every_row_can_be_written(tiny: Bundle, texts: list[str], adapted: bool) -> None:
+    found = tag_documents(tiny, [Document(str(i), text) for i, text in enumerate(texts)], adapted=adapted)
+    assert [row["id"] for row in found] == [str(i) for i in range(len(texts))]
+    for table in schema.tables(found):
+        table.validate(full=True)
+    for row, text in zip(found, texts, strict=True):
+        if row["outcome"] == schema.TAGGED:
+            assert row["text"] == text
+            assert all(text[part["start"] : part["end"]] == part["text"] for part in [*tokens(row), *row["entities"]])
+        assert row["outcome"] != schema.REJECTED or row["stage"] == "text"
 
 
 def test_no_documents_give_no_rows(tiny: Bundle) -> None:

@@ -4,45 +4,62 @@ import codecs
 import fnmatch
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metaner_core import storage
+from metaner_core.reading.record import is_damage
 
-JSONL, PARQUET, TEXT = FORMATS = ("jsonl", "parquet", "text")
-ENDINGS = {".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET, ".txt": TEXT}
+# text: a document a line; files: a document a file
+WET, JSONL, PARQUET, TEXT, FILES = FORMATS = ("wet", "jsonl", "parquet", "text", "files")
+ENDINGS = {".wet": WET, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET, ".txt": TEXT}
 COMPRESSED = (".gz", ".zst", ".bz2")
 LOOKED_AT = 100  # lines whose columns are looked at before work starts
+LOOKED_AT_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Where documents are. uri: file, folder or glob, local or s3://. format: None goes by the files' endings.
 
-    language_column: None takes a column `language` if there is one. language: one for all documents.
+    id_column, language_column: None takes a column `id` or `language` if there is one; documents without an id are
+    named by file and line or row.
     """
 
     uri: str
     format: str | None = None
     text_column: str = "text"
-    id_column: str = "id"
+    id_column: str | None = None
     language_column: str | None = None
-    language: str | None = None
 
 
 @dataclass(frozen=True)
 class Input:
-    """What a source turned out to be. root: the folder that plain text's ids leave out. language_column: if any."""
+    """What a source turned out to be. root: the folder that names of files leave out. sizes in bytes; modified: Unix
+    times in seconds, both a file each.
 
-    source: Source
+    columns: names of the columns of id, text and language; None where there is none.
+    """
+
     format: str
     files: list[str]
+    sizes: list[int]
+    modified: list[int]
     root: str
-    language_column: str | None
+    columns: tuple[str | None, str | None, str | None]
+
+    def name(self, uri: str) -> str:
+        """A file's name below the input's folder."""
+        return uri.removeprefix(self.root + "/")
+
+    @property
+    def gives_ids(self) -> bool:
+        """Whether documents may have ids of their own, which may then be the same."""
+        return self.format == WET or self.columns[0] is not None
 
 
 def find(source: Source) -> Input:
@@ -53,30 +70,32 @@ def find(source: Source) -> Input:
     if source.format not in (None, *FORMATS):
         raise ValueError(f"format {source.format!r} is unknown; there are {', '.join(FORMATS)}")
     root, files = _files(source.uri)
-    by_format: dict[str, list[str]] = {}
+    by_format: dict[str, list[storage.Listed]] = {}
     for file in files:
-        if kind := source.format or _format(file):
+        if kind := source.format or _format(file.uri):
             by_format.setdefault(kind, []).append(file)
     if len(by_format) != 1:
         found = " and ".join(by_format) or f"no file that ends in {', '.join(ENDINGS)}"
         raise ValueError(f"{source.uri}: expected files of one format, found {found}; say which with --format")
     kind, files = by_format.popitem()
-    return Input(source, kind, files, root, _check_columns(source, kind, files))
+    uris = [file.uri for file in files]
+    columns = _columns(source, kind, uris)
+    return Input(kind, uris, [file.size for file in files], [file.modified for file in files], root, columns)
 
 
-def _files(uri: str) -> tuple[str, list[str]]:
-    """The folder that holds them all, and the uris of the files: not those whose name begins with . or _."""
-    uri = storage.absolute(uri)
+def _files(uri: str) -> tuple[str, list[storage.Listed]]:
+    """The folder that holds them all, and the files: not those whose name begins with . or _."""
+    uri = storage.absolute(uri).rstrip("/")
     folder = uri[: min(uri.find(mark) for mark in "*?[" if mark in uri)].rpartition("/")[0] if _is_glob(uri) else uri
-    fs, path = storage.filesystem(uri)
-    if not _is_glob(uri) and fs.get_file_info(path).is_file:
-        return uri.rpartition("/")[0], [uri]
-    files = [file for file in storage.list_files(folder) if not file.rpartition("/")[2].startswith((".", "_"))]
+    found = storage.listed(folder)
+    if [file.uri for file in found] == [uri]:
+        return uri.rpartition("/")[0], found
+    files = [file for file in found if not file.uri.rpartition("/")[2].startswith((".", "_"))]
     if _is_glob(uri):
-        files = [file for file in files if _matches(file, uri)]
+        files = [file for file in files if _matches(file.uri, uri)]
     if not files:
         raise FileNotFoundError(f"{uri}: there is no such input; name a file, a folder with files in it, or a glob")
-    return folder.rstrip("/"), files
+    return folder, files
 
 
 def _is_glob(uri: str) -> bool:
@@ -95,13 +114,14 @@ def _format(file: str) -> str | None:
     return next((kind for ending, kind in ENDINGS.items() if file.endswith(ending)), None)
 
 
-def _check_columns(source: Source, kind: str, files: list[str]) -> str | None:
-    """The language column, if there is one. Raises ValueError for a column that is missing or is no string."""
-    if kind == TEXT:
-        return None
+def _columns(source: Source, kind: str, files: list[str]) -> tuple[str | None, str | None, str | None]:
+    """Names of the columns of id, text and language. Raises ValueError for one that is missing or is no string."""
+    if kind not in (JSONL, PARQUET):
+        return None, None, None
     file, columns = _parquet_columns(files[0]) if kind == PARQUET else _json_columns(files)
-    optional = source.language_column or ("language" if "language" in columns else None)
-    for option, name in (("text", source.text_column), ("id", source.id_column), ("language", optional)):
+    id_ = source.id_column or ("id" if "id" in columns else None)
+    language = source.language_column or ("language" if "language" in columns else None)
+    for option, name in (("text", source.text_column), ("id", id_), ("language", language)):
         if name is not None and name not in columns:
             raise ValueError(
                 f"{file} has no column {name!r}; it has {', '.join(columns)}: name the right one with --{option}-column"
@@ -109,7 +129,7 @@ def _check_columns(source: Source, kind: str, files: list[str]) -> str | None:
         type_ = columns.get(name) if name else None
         if type_ is not None and not (_is_string(type_) or (option == "id" and pa.types.is_integer(type_))):
             raise ValueError(f"{file}: column {name!r} holds {type_}; the {option} column must hold strings")
-    return optional
+    return id_, source.text_column, language
 
 
 def _is_string(type_: pa.DataType) -> bool:
@@ -128,27 +148,30 @@ def _parquet_columns(file: str) -> tuple[str, dict[str, pa.DataType | None]]:
 def _json_columns(files: list[str]) -> tuple[str, dict[str, pa.DataType | None]]:
     """The first file that has a line, and the keys of its first lines; their types may differ from line to line."""
     for file in files:
-        fs, path = storage.filesystem(file)
-        with fs.open_input_stream(path) as stream:  # decompresses by the file's ending
-            first = [line for line, _ in zip(lines(stream), range(LOOKED_AT), strict=False)]
-        objects = [row for _, line in first if isinstance(row := json_value(line), dict)]
+        first = [line for line in _first_lines(file) if line.strip()]
+        objects = [row for line in first if isinstance(row := _value(line), dict)]
         if objects:
             return file, {name: None for row in objects for name in row}
-        if any(line.strip() for _, line in first):
+        if first and all(len(line) < LOOKED_AT_BYTES for line in first):
             raise ValueError(f"{file}: none of its first lines is a JSON object; say its format with --format")
     raise ValueError(f"{files[0]} holds no document, nor do other files of this input: give one that does")
 
 
-def lines(stream: pa.NativeFile) -> Iterator[tuple[int, bytes]]:
-    """Lines from 1 on, without their ends and without a byte order mark."""
-    for number, line in enumerate(io.BufferedReader(stream), 1):  # type: ignore[type-var]
-        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        yield number, line.removesuffix(b"\n").removesuffix(b"\r")
+def _first_lines(file: str) -> list[bytes]:
+    fs, path = storage.filesystem(file)
+    found: list[bytes] = []
+    with fs.open_input_stream(path) as stream:  # decompresses by the file's ending
+        try:
+            for line in islice(iter(partial(io.BufferedReader(stream).readline, LOOKED_AT_BYTES), b""), LOOKED_AT):
+                found.append(line)
+        except OSError as error:
+            if not is_damage(error):
+                raise
+    return found
 
 
-def json_value(line: bytes) -> Any:
-    """The line's value, or the error that it is none."""
+def _value(line: bytes) -> object:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return error
+        return json.loads(line.removeprefix(codecs.BOM_UTF8))
+    except (ValueError, RecursionError):
+        return None

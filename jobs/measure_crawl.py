@@ -1,0 +1,99 @@
+"""Does memory stay flat, does work per document, and do two actors do twice as much? Bulk tagging of made crawls.
+
+    python -m jobs.measure_crawl --bundle out/bundle --output out/measured                    # 10,000 and 100,000
+    python -m jobs.measure_crawl --bundle out/bundle --output out/measured --documents 1000 10000 --unadapted
+
+Each run is a process of its own. Processor time, unlike the clock's, hardly minds what else the machine does.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.common import run
+from jobs.shards import MANIFEST
+from metaner_core import corpora, storage
+
+LANGUAGES = ("es", "nl", "de", "fr", "zh")
+SHARD_MB = 0.25  # small, so that a small crawl has many shards too
+
+
+def make(path: Path, documents: int, sentences: int) -> None:
+    """A JSONL crawl of embedded sentences, drawn with a fixed seed: any two crawls are alike but for their length."""
+    chance = random.Random(0)
+    tests = {language: corpora.load(f"embedded-{language}", "test") for language in LANGUAGES}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for n in range(documents):
+            language = LANGUAGES[n % len(LANGUAGES)]
+            drawn = chance.choices(tests[language], k=sentences)
+            text = "\n\n".join(("" if language == "zh" else " ").join(sentence.words) for sentence in drawn)
+            file.write(json.dumps({"id": f"{n}", "text": text, "language": language}, ensure_ascii=False) + "\n")
+
+
+def tag(bundle: str, crawl: Path, output: Path, actors: int, more: Sequence[str]) -> dict[str, Any]:
+    """Tag a crawl in a process of its own. Returns the manifest."""
+    command = [sys.executable, "-m", "jobs.bulk_tag", "--bundle", bundle, "--input", str(crawl)]
+    command += ["--output", str(output), f"--actors={actors}", f"--shard-mb={SHARD_MB}", *more]
+    subprocess.run(command, check=True)
+    return json.loads((output / MANIFEST).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def measured(manifest: dict[str, Any]) -> dict[str, float]:
+    """Memory in MiB, processor time a document in ms, sentences a second by the clock from first shard to last."""
+    counts, seconds, actors = manifest["counts"], manifest["seconds"], manifest["settings"]["actors"]
+    return {
+        "documents": counts["documents"],
+        "actors": actors,
+        "driver_mib": manifest["peak_bytes"]["driver"] / 2**20,
+        "actor_mib": manifest["peak_bytes"]["actor"] / 2**20,
+        "cpu_ms_a_document": 1000 * seconds["actors_cpu"] / counts["documents"],
+        "sentences_a_second": counts["sentences"] * actors / seconds["actors"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.measure_crawl", description="Memory and pace of bulk tagging."
+    )
+    parser.add_argument("--bundle", required=True)
+    parser.add_argument("--output", required=True, help="an unused local folder")
+    parser.add_argument("--documents", type=int, nargs=2, default=(10_000, 100_000), help="(default: 10000 100000)")
+    parser.add_argument("--sentences", type=int, default=2, help="of a document (default: 2)")
+    parser.add_argument("--unadapted", action="store_true")
+    options = parser.parse_args()
+    storage.require_unused(options.output, "measurement")
+    output = Path(options.output)
+    few, many = options.documents
+    found = []
+    for documents, actors in ((few, 1), (many, 1), (few, 2)):
+        crawl = output / f"crawl-{documents}.jsonl"
+        make(crawl, documents, options.sentences)
+        more = ["--unadapted"] if options.unadapted else []
+        found.append(measured(tag(options.bundle, crawl, output / f"tagged-{documents}-{actors}", actors, more)))
+    (output / "measured.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    Console(width=110).print(table(found))
+
+
+def table(found: Sequence[dict[str, float]]) -> Table:
+    """The runs, and the second and third as parts of the first."""
+    shown = Table(title="Bulk tagging")
+    for name in found[0]:
+        shown.add_column(name.replace("_", " "), justify="right")
+    for one in found:
+        shown.add_row(*(f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" for value in one.values()))
+    for one in found[1:]:
+        shown.add_row(*(f"x{value / found[0][name]:.2f}" for name, value in one.items()))
+    return shown
+
+
+if __name__ == "__main__":
+    run(main)

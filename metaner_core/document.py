@@ -1,0 +1,18 @@
+"""What is tagged: a document of the input."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document of the input, read as well as it could be.
+
+    text: anything but a string makes the document a rejected one. language: a code such as `de`, or None. extra: the
+    input's other columns, a JSON object. problem: "stage: what is wrong" when it could not be read.
+    """
+
+    id: str
+    text: str | None
+    language: str | None = None
+    extra: str | None = None
+    problem: str | None = None
