@@ -10,6 +10,8 @@ from typing import Any
 import ray
 import torch
 
+from metaner_core.how import KINDS, PRECISIONS
+
 # glibc gives freed tensors back to the system and faults every page in again; on virtual machines that costs a factor
 # of 3 to 8. These keep the memory. (torch's THP_MEM_ALLOC_ENABLE brings the faults back.)
 MALLOC = {
@@ -31,14 +33,14 @@ def add_engine_option(parser: argparse.ArgumentParser, *, precision: bool = True
     parser.add_argument(
         "--engine",
         default="batched",
-        choices=("batched", "reference"),
+        choices=KINDS,
         help="reference: one sentence or task at a time, for checking (default: batched)",
     )
     if precision:
         parser.add_argument(
             "--precision",
             default="fp32",
-            choices=("fp32", "bf16"),
+            choices=PRECISIONS,
             help="of the batched engine's matrix products; docs/engine.md says what bf16 changes (default: fp32)",
         )
 

@@ -29,7 +29,7 @@ from jobs.progress import told
 from metaner_core import bundle, corpora, storage
 from metaner_core.corpora import Sentence
 from metaner_core.encoding import Encoded
-from metaner_core.engine import How
+from metaner_core.how import How
 from metaner_core.labels import relabel
 from metaner_core.scoring import Counts, Scores, count, scores
 from metaner_core.tagger import Prediction

@@ -12,6 +12,7 @@ from typing import Any
 from jobs.common import add_ray_options
 from jobs.shards import MANIFEST, RUN
 from metaner_core import __version__, schema, storage
+from metaner_core.how import KINDS, PRECISIONS, How
 from metaner_core.reading.source import FORMATS, Input, Source
 from metaner_core.rules import DEFAULT, Rules
 
@@ -24,8 +25,9 @@ class Job:
 
     adapted: adapt the model to every sentence; else tag with the meta-trained model as it is. limit: only the first so
     many documents. shard_mb: text in one shard, and so in one file of the output; up to as much is done again after a
-    crash. batch_size: documents whose sentences go through the model together. stall_minutes: without any progress,
-    then the job ends. every_seconds: between two lines of progress.
+    crash. batch_size: documents whose sentences go through the model together: the more, the more they share.
+    engine, precision: as in metaner_core.how. stall_minutes: without any progress, then the job ends. every_seconds:
+    between two lines of progress.
     """
 
     source: Source
@@ -39,7 +41,9 @@ class Job:
     actors: int = 1
     gpu: bool = False
     threads: int = 1
-    batch_size: int = 16
+    batch_size: int = 64
+    engine: str = "batched"
+    precision: str = "fp32"
     stall_minutes: float = 30
     every_seconds: float = 10
 
@@ -50,6 +54,7 @@ class Job:
         bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if n <= 0]
         if bad:
             raise ValueError("bulk tagging:\n  " + "\n  ".join(bad))
+        How(self.engine, self.precision)
 
     @property
     def shard_bytes(self) -> int:
@@ -68,6 +73,7 @@ def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]
         "versions": {"metaner": __version__, "schema": schema.VERSION},
         "bundle": model["fingerprint"],
         "adapted": job.adapted,
+        "precision": job.precision,
         "rules": dataclasses.asdict(job.rules),
         "limit": job.limit,
         "shard_mb": job.shard_mb,
@@ -138,10 +144,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     estimate = "tag N documents drawn at random (default: 200), write nothing, and say what the whole would take"
     group.add_argument("--estimate", type=int, nargs="?", const=200, metavar="N", help=estimate)
     group.add_argument("--price", type=float, help="of one actor for an hour, for --estimate")
+    group.add_argument("--precision", default="fp32", choices=PRECISIONS, help="bf16: docs/engine.md says what changes")
     group = parser.add_argument_group("how it runs; none of this changes what comes out")
+    group.add_argument("--engine", default="batched", choices=KINDS, help="reference: one sentence at a time, to check")
     group.add_argument("--actors", type=int, default=1, help="copies of the model (default: 1)")
     group.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
-    group.add_argument("--batch-size", type=int, default=16, help="documents tagged together (default: 16)")
+    group.add_argument("--batch-size", type=int, default=16, help="documents tagged together (default: 64)")
     group.add_argument("--every-seconds", type=float, default=10, help="between lines of progress (default: 10)")
     group.add_argument("--stall-minutes", type=float, default=30, help="without progress, then end (default: 30)")
     add_ray_options(parser)
@@ -169,7 +177,18 @@ def _rule_options(group: Any) -> None:
 def job(options: argparse.Namespace) -> Job:
     """The job of a command line. Raises ValueError for a value that cannot be."""
     columns = {name: getattr(options, name) for name in ("text_column", "id_column", "language_column")}
-    same = ("limit", "shard_mb", "partition_by_language", "actors", "gpu", "threads", "batch_size", "stall_minutes")
+    same = (
+        "limit",
+        "shard_mb",
+        "partition_by_language",
+        "actors",
+        "gpu",
+        "threads",
+        "batch_size",
+        "stall_minutes",
+        "engine",
+        "precision",
+    )
     rules = {name: getattr(options, name) for name in ("language", "min_characters", "max_characters", "max_sentences")}
     languages = tuple(options.languages) if options.languages else None
     return Job(

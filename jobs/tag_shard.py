@@ -19,6 +19,7 @@ from jobs.tag_job import Job
 from jobs.write_shard import write_tables
 from metaner_core import bundle, schema, storage
 from metaner_core.document import Document
+from metaner_core.how import How
 from metaner_core.reading.files import read
 from metaner_core.reading.source import Input
 from metaner_core.summary import Summary
@@ -34,7 +35,7 @@ class TagActor:
     def __init__(self, job: Job, found: Input, supervisor: ActorHandle, tag: Tagging) -> None:
         if not job.gpu:
             torch.set_num_threads(job.threads)
-        self.bundle = bundle.load(job.bundle, device=device(job.gpu))
+        self.bundle = bundle.load(job.bundle, device=device(job.gpu), how=How(job.engine, job.precision))
         self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag
         self.worker, self.actor = here()
 

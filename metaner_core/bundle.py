@@ -31,7 +31,8 @@ from metaner_core.adapt import Engine
 from metaner_core.corpora import Sentence
 from metaner_core.encoder import load_encoder, longest_input
 from metaner_core.encoding import Encoded, Encoding, LabelSet
-from metaner_core.engine import BATCHED, How
+from metaner_core.engine import made
+from metaner_core.how import BATCHED, How
 from metaner_core.prepare import Prepared
 from metaner_core.retrieval import SupportIndex, sentence_vectors
 from metaner_core.settings import Settings
@@ -66,8 +67,8 @@ class Bundle:
     @functools.cached_property
     def engine(self) -> Engine:
         source = [self.encode(s.words, s.labels) for s in self.source]
-        return self.how.made(
-            self.tagger, self.tokenizer, LabelSet.of(self.settings), self.settings, source, self.device
+        return made(
+            self.how, self.tagger, self.tokenizer, LabelSet.of(self.settings), self.settings, source, self.device
         )
 
     def support(self, sentences: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from metaner_core.adapt import Engine
 from metaner_core.encoding import Encoded, LabelSet, collate
+from metaner_core.how import PRECISIONS, How
 from metaner_core.per_task import Adapted, Step
 from metaner_core.settings import Settings
 from metaner_core.tagger import Prediction, Tagger, decode, loss
@@ -76,8 +77,8 @@ class BatchedEngine(Engine):
         return found
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision is {self.precision!r}; it must be fp32 or bf16")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}; it must be {' or '.join(PRECISIONS)}")
         if self.precision == "bf16" and self.settings.optimizer == "bertadam":
             raise ValueError("precision bf16 is for adam and sgd: BertAdam's weight decay is below its resolution")
 
@@ -185,34 +186,16 @@ class BatchedEngine(Engine):
         return torch.tensor(list(values), dtype=torch.long, device=self.device)
 
 
-KINDS = ("batched", "reference")
-
-
-@dataclass(frozen=True)
-class How:
-    """Which engine computes, and how exactly. Raises ValueError for what there is not."""
-
-    engine: str = "batched"
-    precision: str = "fp32"
-
-    def __post_init__(self) -> None:
-        if self.engine not in KINDS:
-            raise ValueError(f"engine {self.engine!r} is unknown; there are {', '.join(KINDS)}")
-        if self.precision != "fp32" and self.engine == "reference":
-            raise ValueError(f"precision {self.precision} is for the batched engine: the reference is fp32")
-
-    def made(
-        self,
-        tagger: Tagger,
-        tokenizer: PreTrainedTokenizerBase,
-        label_set: LabelSet,
-        settings: Settings,
-        source: Sequence[Encoded],
-        device: torch.device | str,
-    ) -> Engine:
-        if self.engine == "reference":
-            return Engine(tagger, tokenizer, label_set, settings, source, device)
-        return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, precision=self.precision)
-
-
-BATCHED = How()
+def made(
+    how: How,
+    tagger: Tagger,
+    tokenizer: PreTrainedTokenizerBase,
+    label_set: LabelSet,
+    settings: Settings,
+    source: Sequence[Encoded],
+    device: torch.device | str,
+) -> Engine:
+    """The engine that `how` asks for."""
+    if how.engine == "reference":
+        return Engine(tagger, tokenizer, label_set, settings, source, device)
+    return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, precision=how.precision)

@@ -11,7 +11,8 @@ from small import SENTENCES, bert_tokenizer, encoded, save_tiny_xlm_roberta, tin
 from metaner_core import bundle
 from metaner_core.encoder import load_encoder
 from metaner_core.encoding import Encoding
-from metaner_core.engine import BatchedEngine, How
+from metaner_core.engine import BatchedEngine
+from metaner_core.how import How
 from metaner_core.settings import Settings
 from metaner_core.tagger import Prediction
 
