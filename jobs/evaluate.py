@@ -73,7 +73,7 @@ def evaluate(
     ]
     with told() as board:
         found = (
-            ray.data.from_items(rows, override_num_blocks=max(1, min(len(rows) // TOGETHER, 200)))
+            ray.data.from_items(rows, override_num_blocks=max(actors, min(len(rows) // TOGETHER, 200)))
             .map_batches(
                 Scorer,
                 fn_constructor_args=(uri, gpu, threads, how, board, len(rows)),

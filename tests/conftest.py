@@ -42,7 +42,7 @@ def s3(s3_server: str) -> str:
     import boto3
 
     bucket = f"bucket-{uuid.uuid4().hex[:8]}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
+    boto3.Session().client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
 
 

@@ -56,7 +56,7 @@ def crawl(swift: dict[str, str], tiny_bundle: str) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in swift.items():
             patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="crawl")
+        boto3.Session().client("s3").create_bucket(Bucket="crawl")
         for n, documents in enumerate(texts()):
             storage.write_bytes(f"s3://crawl/in/{n}.warc.wet.gz", wet(documents))
         storage.publish(Path(tiny_bundle), "s3://crawl/bundle", last="manifest.json")

@@ -1,7 +1,7 @@
 """Documents to rows: what a row says, and that each document answers for itself only."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaner_core import bundle, documents, labels, schema, screening
-from metaner_core.adapt import Engine
+from metaner_core import adapt, bundle, documents, engine, labels, schema, screening
 from metaner_core.bundle import Bundle
+from metaner_core.encoding import Encoded, collate
 from metaner_core.tagging import Document, Rules, tag_documents
 
 SPANISH = Document("es", "La alcaldesa Rosa Vidal habló en Zaragoza.\n\nEl Ebro crece. Rosa Vidal calló.", "es")
@@ -29,6 +29,12 @@ def tiny(tiny_bundle: str) -> Bundle:
     torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(1))
     torch.nn.init.zeros_(weight[0].detach())  # O: now hardly ever the largest, so entities stand side by side
     return loaded
+
+
+@pytest.fixture(scope="module")
+def reference(tiny: Bundle) -> adapt.Engine:
+    """The loop over one sentence at a time, with the same model."""
+    return adapt.Engine(**{f.name: getattr(tiny.engine, f.name) for f in dataclasses.fields(adapt.Engine)})
 
 
 @pytest.fixture(scope="module")
@@ -81,26 +87,30 @@ def test_entities_are_the_phrases_of_the_labels(rows: list[dict[str, Any]]) -> N
         assert [(e["sentence"], e["type"], e["start"], e["end"]) for e in row["entities"]] == expected
 
 
-def test_labels_are_the_reference_engine_s_made_valid_bio(tiny: Bundle, rows: list[dict[str, Any]]) -> None:
+def test_labels_are_the_reference_engine_s_made_valid_bio(
+    tiny: Bundle, reference: adapt.Engine, rows: list[dict[str, Any]]
+) -> None:
     for row in rows:
         for sentence in row["sentences"]:
             encoded = [tiny.encode([token["text"] for token in sentence["tokens"]])]
             ids, similarities = tiny.support(encoded)
-            expected = tiny.engine.adapted(encoded, ids)[0]
+            expected = reference.adapted(encoded, ids)[0]
             assert [token["label"] for token in sentence["tokens"]] == labels.to_bio(expected.labels)
             assert [n["id"] for n in sentence["neighbours"]] == ids[0].tolist()
             assert [n["similarity"] for n in sentence["neighbours"]] == pytest.approx(similarities[0].tolist())
 
 
-def test_an_entity_is_as_sure_as_its_least_sure_word(tiny: Bundle, rows: list[dict[str, Any]]) -> None:
+def test_an_entity_is_as_sure_as_its_least_sure_word(
+    tiny: Bundle, reference: adapt.Engine, rows: list[dict[str, Any]]
+) -> None:
     for row in rows:
         alone = [[tiny.encode([token["text"] for token in sentence["tokens"]])] for sentence in row["sentences"]]
-        found = [tiny.engine.adapted(encoded, tiny.support(encoded)[0])[0].probabilities for encoded in alone]
+        found = [reference.adapted(encoded, tiny.support(encoded)[0])[0].probabilities for encoded in alone]
         for entity in row["entities"]:
             sentence, probabilities = row["sentences"][entity["sentence"]], found[entity["sentence"]]
             inside = [entity["start"] <= token["start"] < entity["end"] for token in sentence["tokens"]]
             least = min(p for p, hit in zip(probabilities, inside, strict=True) if hit)
-            assert entity["score"] == pytest.approx(least, abs=1e-5)
+            assert entity["score"] == pytest.approx(least, abs=1e-4)
 
 
 def test_a_sentence_says_how_many_windows_it_was_cut_to(rows: list[dict[str, Any]]) -> None:
@@ -165,16 +175,16 @@ def test_a_document_that_breaks_the_tokenizer_is_rejected_alone(
     assert (found[1]["stage"], found[1]["reason"]) == ("segmentation", "no words for this")
 
 
-class Poisoned:
-    """An engine's `_predict` that fails on sentences with a certain subword: like a model that runs out of memory."""
+def at_every_engine(monkeypatch: pytest.MonkeyPatch, before: Callable[[Sequence[Encoded]], None]) -> None:
+    """Have `before` look at the sentences of each batch that an engine puts together."""
+    real = collate
 
-    def __init__(self, tiny: Bundle, word: str) -> None:
-        self.subword, self.real = tiny.encode([word]).ids[0], Engine._predict
+    def looked_at(sentences: Sequence[Encoded], *more: Any, **options: Any) -> Any:
+        before(sentences)
+        return real(sentences, *more, **options)
 
-    def __call__(self, engine: Engine, sentences: Sequence[Any], *more: Any) -> Any:
-        if any(self.subword in sentence.ids for sentence in sentences):
-            raise RuntimeError("out of\nmemory")
-        return self.real(engine, sentences, *more)
+    for module in (adapt, engine):
+        monkeypatch.setattr(module, "collate", looked_at)
 
 
 @pytest.mark.parametrize("adapted", [True, False])
@@ -182,8 +192,13 @@ def test_a_document_that_breaks_the_model_is_rejected_alone(
     tiny: Bundle, monkeypatch: pytest.MonkeyPatch, adapted: bool
 ) -> None:
     expected = tag_documents(tiny, [SPANISH, GERMAN], adapted=adapted)
-    poisoned = Poisoned(tiny, "☃")
-    monkeypatch.setattr(Engine, "_predict", lambda *arguments: poisoned(*arguments))
+    snowman = tiny.encode(["☃"]).ids[0]
+
+    def fail(sentences: Sequence[Encoded]) -> None:
+        if any(snowman in sentence.ids for sentence in sentences):
+            raise RuntimeError("out of\nmemory")
+
+    at_every_engine(monkeypatch, fail)
     found = tag_documents(tiny, [SPANISH, Document("bad", "Schnee ☃ fällt.", "de"), GERMAN], adapted=adapted)
     assert [row["outcome"] for row in found] == ["tagged", "rejected", "tagged"]
     assert (found[1]["stage"], found[1]["reason"]) == ("model", "RuntimeError: out of memory")
@@ -194,10 +209,10 @@ def test_a_document_that_breaks_the_model_is_rejected_alone(
 def test_a_model_that_tags_nothing_any_more_is_an_error_not_a_rejection(
     tiny: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: Any) -> Any:
+    def fail(sentences: Sequence[Encoded]) -> None:
         raise RuntimeError("the device is gone")
 
-    monkeypatch.setattr(Engine, "_predict", fail)
+    at_every_engine(monkeypatch, fail)
     with pytest.raises(RuntimeError, match="the device is gone"):
         tag_documents(tiny, [SPANISH, GERMAN])
 
