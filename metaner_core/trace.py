@@ -40,12 +40,19 @@ class Rows:
         self.owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
         self.starts = (counts.cumsum(0) - counts).tolist()
         self.device = counts.device
+        self._indices: dict[object, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def slice(self, unit: int) -> slice:
         return slice(self.starts[unit], self.starts[unit] + self.counts[unit])
 
     def index(self, sets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of several units put together: index [sets, T] and which places are real, [sets, T]."""
+        """Rows of several units put together: index [sets, T] and which places are real, [sets, T]. Remembered."""
+        key = tuple(map(tuple, sets))
+        if key not in self._indices:
+            self._indices[key] = self._index(sets)
+        return self._indices[key]
+
+    def _index(self, sets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         ranges = [[row for unit in units for row in range(*self.slice(unit).indices(10**12))] for units in sets]
         longest = max(map(len, ranges), default=0)
         index = torch.tensor([r + [0] * (longest - len(r)) for r in ranges], dtype=torch.long)
