@@ -210,6 +210,7 @@ def _machine() -> str:
 def draw(results: Mapping[str, Any], path: Path) -> None:
     """Throughput against group size and against tokens a wave, for every shape."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -221,11 +222,18 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         left.axhline(rate[REFERENCE], color=line.get_color(), ls="--", label=f"{shape}, loop")
         right.plot(list(map(int, found["waves"])), list(found["waves"].values()), marker="o", label=shape)
     left.set(xlabel="sentences a support set", xticks=GROUPS)
-    right.set(xlabel="tokens a wave")
+    right.set(xlabel="tokens a wave (nearest neighbours)")
     for axes in (left, right):
         axes.set(ylabel="sentences a second", xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axis.set_minor_formatter(NullFormatter())
+        axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
     left.set_xticks(GROUPS, [str(g) for g in GROUPS])
+    right.set_yscale("linear")
+    right.set_ylim(bottom=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 

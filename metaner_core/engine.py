@@ -27,7 +27,7 @@ from metaner_core.transformer import Noise, Packed, classify, embed, pack, run_l
 from metaner_core.waves import Query, Support, tokens_of, units_of, waves
 
 log = logging.getLogger(__name__)
-CPU_WAVE, GPU_WAVE = 2**28, 2**33  # numbers that a wave's tokens may leave in memory: 1 GiB and 32 GiB in fp32
+CPU_WAVE, GPU_WAVE = 2**29, 2**33  # numbers that a wave's tokens may take in memory: 2 GiB and 32 GiB in fp32
 GPU_NUMBERS = 2**29  # numbers of sets' gradients that are formed at once: 2 GiB in fp32, and as much for their step
 
 
@@ -50,9 +50,10 @@ class BatchedEngine(Engine):
 
     precision: `fp32`, or `bf16` for the linear layers' products in adapting (docs/engine.md says what that changes).
 
-    Memory beyond the model's own, in numbers of the model's precision: for each token of a wave 2 Σ (in + out) over the
-    trained linear layers (half of it the trace, half what autograd holds meanwhile), and 3 x out x in of the largest
-    layer for each set whose weights are formed together: one on the CPU, GPU_NUMBERS / (out x in) on a GPU.
+    Memory beyond the model's own, in numbers of the model's precision: for each token of a wave 4 Σ (in + out) over the
+    trained linear layers (a quarter of it the trace, the rest what autograd and the passes hold meanwhile; measured on
+    the CPU), and 3 x out x in of the largest layer for each set whose weights are formed together: one on the CPU,
+    GPU_NUMBERS / (out x in) on a GPU.
     """
 
     tokens: int | None = None
@@ -181,7 +182,7 @@ class BatchedEngine(Engine):
             return self.tokens
         shapes = [p.shape for p in self.tagger.trained().values() if p.ndim == 2]
         room = CPU_WAVE if torch.device(self.device).type == "cpu" else GPU_WAVE
-        return max(1, room // (2 * sum(map(sum, shapes))))
+        return max(1, room // (4 * sum(map(sum, shapes))))
 
     def _at_once(self, size: int) -> int:
         return 1 if torch.device(self.device).type == "cpu" else max(1, GPU_NUMBERS // size)

@@ -39,6 +39,16 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def s3(s3_server: str) -> str:
     """An empty bucket's uri."""
+    return new_bucket()
+
+
+@pytest.fixture(scope="module")
+def module_s3(s3_server: str) -> str:
+    """Likewise, one for all tests of a file."""
+    return new_bucket()
+
+
+def new_bucket() -> str:
     import boto3
 
     bucket = f"bucket-{uuid.uuid4().hex[:8]}"
