@@ -74,7 +74,8 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, handle: torch.Tensor, weights: "Recorded", names: Names) -> torch.Tensor:
         ctx.weights, ctx.names = weights, names
-        weights.trace.inputs[names] = x
+        # Detached, or the graph would hold the trace and the trace the graph, for ever.
+        weights.trace.inputs[names] = x.detach()
         return weights.apply(names, x)
 
     @staticmethod

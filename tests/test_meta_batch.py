@@ -1,6 +1,7 @@
 """Many tasks' gradients at once against one task at a time, and whole meta-updates of either engine."""
 
 import dataclasses
+import gc
 
 import numpy as np
 import pytest
@@ -80,6 +81,19 @@ def test_meta_updates_lead_to_the_parameters_of_the_loop(optimizer):
         noise = name.endswith("attention.self.key.bias")  # its gradient is 0 but for rounding, which Adam blows up
         torch.testing.assert_close(p, expected[name], rtol=0, atol=1e-2 if noise else 1e-8, msg=name)
     assert max((found[name] - start[name]).abs().max() for name in found) > 1e-5
+
+
+def test_no_memory_is_held_from_one_chunk_to_the_next():
+    """A trace and autograd's graph that held each other would stay for ever: Python cannot see through the graph."""
+    engine = batched(tiny_engine(SETTINGS))
+    meta_batch.chunk_gradient(engine, TASKS, 1e-3)
+    engine.adapted(engine.source, SUPPORT)
+    gc.collect()
+    before = sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+    meta_batch.chunk_gradient(engine, TASKS, 1e-3)
+    engine.adapted(engine.source, SUPPORT)
+    gc.collect()
+    assert sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects()) <= before
 
 
 def test_a_chunk_leaves_theta_as_it_was():
