@@ -31,7 +31,7 @@ from metaner_core.adapt import Engine
 from metaner_core.corpora import Sentence
 from metaner_core.encoder import load_encoder, longest_input
 from metaner_core.encoding import Encoded, Encoding, LabelSet
-from metaner_core.engine import made
+from metaner_core.engine import new_engine
 from metaner_core.how import BATCHED, How
 from metaner_core.prepare import Prepared
 from metaner_core.retrieval import SupportIndex, sentence_vectors
@@ -67,9 +67,8 @@ class Bundle:
     @functools.cached_property
     def engine(self) -> Engine:
         source = [self.encode(s.words, s.labels) for s in self.source]
-        return made(
-            self.how, self.tagger, self.tokenizer, LabelSet.of(self.settings), self.settings, source, self.device
-        )
+        labels = LabelSet.of(self.settings)
+        return new_engine(self.how, self.tagger, self.tokenizer, labels, self.settings, source, self.device)
 
     def support(self, sentences: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray]:
         """Ids and similarities [n, K] of each sentence's nearest source sentences."""

@@ -191,7 +191,7 @@ class BatchedEngine(Engine):
         return torch.tensor(list(values), dtype=torch.long, device=self.device)
 
 
-def made(
+def new_engine(
     how: How,
     tagger: Tagger,
     tokenizer: PreTrainedTokenizerBase,

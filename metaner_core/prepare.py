@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from metaner_core.corpora import Sentence
 from metaner_core.encoder import load_encoder, longest_input
 from metaner_core.encoding import Encoded, Encoding, LabelSet
-from metaner_core.engine import made
+from metaner_core.engine import new_engine
 from metaner_core.how import How
 from metaner_core.labels import relabel
 from metaner_core.meta_train import MetaTrainer
@@ -63,8 +63,8 @@ def prepare(
     vectors = sentence_vectors(encoded, frozen, tokenizer, device=device)
     support, dev_support = _neighbours(settings, frozen, tokenizer, vectors, dev_encoded, device)
     tagger = Tagger(copy.deepcopy(frozen).requires_grad_(True), len(label_set.names), settings).to(device)
-    engine_made = made(How(engine), tagger, tokenizer, label_set, settings, encoded, device)
-    trainer = MetaTrainer(engine_made, support, dev_encoded, dev_support, on_update)
+    runs = new_engine(How(engine), tagger, tokenizer, label_set, settings, encoded, device)
+    trainer = MetaTrainer(runs, support, dev_encoded, dev_support, on_update)
     return Prepared(frozen, tokenizer, source, vectors, trainer)
 
 

@@ -6,6 +6,7 @@ G is formed from them when it is wanted. LayerNorm's gain and bias have gradient
 kept ready summed. The mathematics: docs/engine.md.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,8 +105,8 @@ class _Scale(torch.autograd.Function):
         return (d * gain).to(d.dtype), None, None, None
 
 
-class Recorded:
-    """Common to weights that record a trace."""
+class Recorded(ABC):
+    """Common to weights that record a trace. names: modules whose outputs stand side by side."""
 
     tokens: Rows  # of each unit
     positions: Rows
@@ -124,15 +125,17 @@ class Recorded:
     def rows(self, names: Names) -> Rows:
         return self.positions if names == CLASSIFIER else self.tokens
 
+    @abstractmethod
     def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
+        """y [N, out] from x [N, in]."""
 
+    @abstractmethod
     def back(self, names: Names, d: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
+        """The loss gradients at x, [N, in], from those at y, [N, out]."""
 
+    @abstractmethod
     def gain_and_bias(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Each [d], or [N, d] for every token its own."""
-        raise NotImplementedError
 
 
 class Theta:

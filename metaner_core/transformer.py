@@ -31,19 +31,34 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True)
+class Alike:
+    """w windows of similar length, which share one padded attention.
+
+    windows: [w], which they are. index: [w, T] into the batch's tokens. real: [w, T], which are; None if all are.
+    """
+
+    windows: torch.Tensor
+    index: torch.Tensor
+    real: torch.Tensor | None
+
+    def flat(self) -> torch.Tensor:
+        """The index without padding, window by window."""
+        return self.index.flatten() if self.real is None else self.index[self.real]
+
+
+@dataclass(frozen=True)
 class Packed:
     """A batch's real tokens one after another, N in all, window by window.
 
     lengths: tokens of each window. where: [N] index into the padded windows, flattened. positions: [P] index among
-    the tokens of the batch's positions. alike: windows of similar length, for attention: index [w, T] into the tokens
-    and which of them are real, [w, T], or None if all are. back: [N] from their order to that of the tokens.
+    the tokens of the batch's positions. alike: each window once. back: [N] from their order to that of the tokens.
     """
 
     batch: Batch
     lengths: tuple[int, ...]
     where: torch.Tensor
     positions: torch.Tensor
-    alike: tuple[tuple[torch.Tensor, torch.Tensor | None], ...]
+    alike: tuple[Alike, ...]
     back: torch.Tensor
 
     @property
@@ -56,13 +71,11 @@ def pack(batch: Batch) -> Packed:
     starts = lengths.cumsum(0) - lengths
     where = batch.attention.flatten().nonzero().squeeze(1)
     alike = tuple(_alike(lengths, starts))
-    order = [index.flatten() if real is None else index[real] for index, real in alike]
-    back = torch.cat([where[:0], *order]).argsort()
+    back = torch.cat([where[:0], *(group.flat() for group in alike)]).argsort()
     return Packed(batch, tuple(lengths.tolist()), where, starts[batch.row] + batch.col, alike, back)
 
 
-def _alike(lengths: torch.Tensor, starts: torch.Tensor) -> Sequence[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Index and real tokens of windows that share one padded attention."""
+def _alike(lengths: torch.Tensor, starts: torch.Tensor) -> Sequence[Alike]:
     if not len(lengths):
         return ()
     order = lengths.argsort(stable=True)
@@ -73,11 +86,11 @@ def _alike(lengths: torch.Tensor, starts: torch.Tensor) -> Sequence[tuple[torch.
             cuts.append(i)
     found = []
     for a, b in zip(cuts, [*cuts[1:], len(sizes)], strict=True):
-        rows = order[a:b]
+        windows = order[a:b]
         columns = torch.arange(sizes[b - 1], device=lengths.device)
-        real = columns < lengths[rows, None]
-        index = starts[rows, None] + torch.where(real, columns, 0)
-        found.append((index, None if sizes[a] == sizes[b - 1] else real))
+        real = columns < lengths[windows, None]
+        index = starts[windows, None] + torch.where(real, columns, 0)
+        found.append(Alike(windows, index, None if sizes[a] == sizes[b - 1] else real))
     return found
 
 
@@ -186,13 +199,14 @@ def _attention(qkv: torch.Tensor, packed: Packed, heads: int, noise: Noise | Non
     width = qkv.shape[1] // 3
     masks = noise.attention(heads, qkv) if noise is not None else None
     found = []
-    for index, real in packed.alike:
+    for group in packed.alike:
+        index, real = group.index, group.real
         q, k, v = qkv[index].unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
         attend = None if real is None else real[:, None, None, :]
         if masks is None:
             context = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
         else:
-            context = _noisy_attention(q, k, v, attend, _padded(masks, packed, index))
+            context = _noisy_attention(q, k, v, attend, _padded(masks, group))
         context = context.transpose(1, 2).flatten(2)
         found.append(context.flatten(0, 1) if real is None else context[real])
     return torch.cat([qkv.new_zeros(0, width), *found])[packed.back]
@@ -207,18 +221,11 @@ def _noisy_attention(
     return scores.softmax(-1) * mask @ v
 
 
-def _padded(masks: Sequence[torch.Tensor], packed: Packed, index: torch.Tensor) -> torch.Tensor:
-    """The masks of the windows that index [w, T] shows, [w, heads, T, T]."""
-    starts = {start: row for row, start in enumerate(_starts(packed.lengths))}
-    found = masks[0].new_zeros(len(index), masks[0].shape[0], index.shape[1], index.shape[1])
-    for place, start in zip(found, index[:, 0].tolist(), strict=True):
-        mask = masks[starts[start]]
-        place[:, : mask.shape[1], : mask.shape[2]] = mask
+def _padded(masks: Sequence[torch.Tensor], group: Alike) -> torch.Tensor:
+    """The masks of a group's windows, [w, heads, T, T]. masks: of all windows."""
+    many, longest = group.index.shape
+    found = masks[0].new_zeros(many, masks[0].shape[0], longest, longest)
+    for place, window in zip(found, group.windows.tolist(), strict=True):
+        length = masks[window].shape[-1]
+        place[:, :length, :length] = masks[window]
     return found
-
-
-def _starts(lengths: Sequence[int]) -> list[int]:
-    found = [0]
-    for length in lengths:
-        found.append(found[-1] + length)
-    return found[:-1]

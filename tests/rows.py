@@ -1,9 +1,13 @@
-"""Rows as tagging makes them, made up: for tests of what is done with rows."""
+"""Rows as tagging makes them: made up, read back, compared."""
 
 import random
+from pathlib import Path
 from typing import Any
 
-from metaner_core import schema
+import pyarrow.dataset as pads
+import pytest
+
+from metaner_core import schema, storage
 
 NAMES = ("Ana Ruiz", "Lima", "王小明", "דויד בן־גוריון", "FC Lindau", "A&B <x>")
 TYPES = ("PER", "LOC", "ORG", "MISC")
@@ -58,3 +62,20 @@ def _drawn(name: str, draw: random.Random) -> dict[str, Any]:
 def _sentence(draw: random.Random) -> list[Any]:
     names = [(draw.choice(NAMES), draw.choice(TYPES), draw.random()) for _ in range(draw.randrange(3))]
     return ["x ", *[part for name in names for part in (name, " y ")], "."]
+
+
+def written(output: str | Path, table: str) -> dict[str, dict[str, Any]]:
+    """A table of a tagging run's output by id; an id is in it once."""
+    fs, path = storage.filesystem(f"{output}/{table}")
+    found = pads.dataset(path, filesystem=fs).to_table().to_pylist()
+    assert len({row["id"] for row in found}) == len(found)
+    return {row["id"]: row for row in found}
+
+
+def near(value: Any) -> Any:
+    """The value with numbers that may differ in their last digits: other batches, other rounding."""
+    if isinstance(value, dict):
+        return {key: near(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [near(inner) for inner in value]
+    return pytest.approx(value, abs=1e-4) if isinstance(value, float) else value

@@ -22,6 +22,7 @@ from metaner_core.document import Document
 from metaner_core.reading.source import Source
 from metaner_core.rules import Rules
 from metaner_core.tagging import tag_documents
+from tests.rows import near, written
 
 TEXTS = {
     "a": "Rosa Vidal vive en Zaragoza. El Ebro crece.",
@@ -42,13 +43,6 @@ def jsonl(path: Path, rows: list[Any]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return str(path)
-
-
-def rows_of(output: str | Path, table: str) -> dict[str, dict[str, Any]]:
-    fs, path = storage.filesystem(f"{output}/{table}")
-    rows = pads.dataset(path, filesystem=fs).to_table().to_pylist()
-    assert len({row["id"] for row in rows}) == len(rows)
-    return {row["id"]: row for row in rows}
 
 
 def modified(folder: Path) -> dict[str, int]:
@@ -76,23 +70,14 @@ def manifest(job: Job) -> dict[str, Any]:
 def test_the_rows_are_those_of_tagging_without_ray(job: Job) -> None:
     expected = tag_documents(bundle.load(job.bundle), DOCUMENTS, rules=RULES)
     for name, table in zip(("tagged", "other"), schema.tables(expected), strict=True):
-        found = rows_of(job.output, name)
+        found = written(job.output, name)
         assert len(found) == table.num_rows > 0
         for row in table.to_pylist():
             assert found[row["id"]] == near({**row, "extra": '{"n": [1]}'})
 
 
-def near(value: Any) -> Any:
-    """The value with numbers that may differ in their last digits: other batches, other rounding."""
-    if isinstance(value, dict):
-        return {key: near(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [near(inner) for inner in value]
-    return pytest.approx(value, abs=1e-4) if isinstance(value, float) else value
-
-
 def test_the_manifest_counts_what_is_written(job: Job, manifest: dict[str, Any]) -> None:
-    tagged, other = rows_of(job.output, "tagged"), rows_of(job.output, "other")
+    tagged, other = written(job.output, "tagged"), written(job.output, "other")
     counts = manifest["counts"]
     assert counts["outcomes"] == {"tagged": 9, "empty": 1, "filtered": 1, "rejected": 1}
     assert counts["documents"] == len(tagged) + len(other) == len(TEXTS)
@@ -104,7 +89,7 @@ def test_the_manifest_counts_what_is_written(job: Job, manifest: dict[str, Any])
 
 
 def test_pandas_and_polars_read_it_without_options(job: Job) -> None:
-    expected = {id_: row["text"] for id_, row in rows_of(job.output, "tagged").items()}
+    expected = {id_: row["text"] for id_, row in written(job.output, "tagged").items()}
     assert pd.read_parquet(Path(job.output, "tagged")).set_index("id")["text"].to_dict() == expected
     frame = pl.read_parquet(Path(job.output, "tagged"))
     assert dict(zip(frame["id"], frame["text"], strict=True)) == expected
@@ -132,7 +117,7 @@ def test_other_options_are_refused_with_what_differs(job: Job) -> None:
 def test_a_run_goes_on_with_the_shards_that_are_not_done(job: Job) -> None:
     """Of a finished run the end is taken away, one record, and half of that shard's file."""
     output = Path(job.output)
-    before, rows = modified(output), (rows_of(output, "tagged"), rows_of(output, "other"))
+    before, rows = modified(output), (written(output, "tagged"), written(output, "other"))
     (output / MANIFEST).unlink()
     (output / DONE / "0000001.json").unlink()
     file = output / "tagged" / "part-0000001.parquet"
@@ -143,7 +128,7 @@ def test_a_run_goes_on_with_the_shards_that_are_not_done(job: Job) -> None:
     names = {"0000001.json", "part-0000001.parquet", "manifest.json", "report.html", "README.md"}
     assert changed == names
     for name, before_ in zip(("tagged", "other"), rows, strict=True):
-        assert rows_of(output, name) == near(before_)
+        assert written(output, name) == near(before_)
 
 
 def test_parquet_to_partitions_on_s3(tiny_bundle: str, s3: str, tmp_path: Path) -> None:

@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
 
-import pyarrow.dataset as pads
 import pytest
 from wet import wet
 
 from jobs.shards import done
 from metaner_core import corpora, storage
+from tests.rows import near, written
 
 FILES, DOCUMENTS = 5, 440  # of each file
 ROOT = Path(__file__).parents[1]
@@ -113,22 +112,6 @@ class Driver:
         self.process.wait()
 
 
-def rows(output: str, table: str) -> dict[str, dict[str, Any]]:
-    fs, path = storage.filesystem(f"{output}/{table}")
-    found = pads.dataset(path, filesystem=fs).to_table().to_pylist()
-    assert len({row["id"] for row in found}) == len(found)
-    return {row["id"]: row for row in found}
-
-
-def near(value: Any) -> Any:
-    """The value with numbers that may differ in their last digits: other batches, other rounding."""
-    if isinstance(value, dict):
-        return {key: near(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [near(inner) for inner in value]
-    return pytest.approx(value, abs=1e-4) if isinstance(value, float) else value
-
-
 def test_killed_drivers_actors_and_nodes_leave_the_rows_of_an_unbroken_run(
     crawl: str, cluster: subprocess.Popen[str], tmp_path: Path
 ) -> None:
@@ -150,7 +133,7 @@ def test_killed_drivers_actors_and_nodes_leave_the_rows_of_an_unbroken_run(
     assert ask(cluster, "lose") == "2"
     driver.wait()
     for table in ("tagged", "other"):
-        expected, found = rows(whole, table), rows(broken, table)
+        expected, found = written(whole, table), written(broken, table)
         assert found.keys() == expected.keys()
         for id_, row in expected.items():
             assert found[id_] == near(row)
@@ -158,7 +141,7 @@ def test_killed_drivers_actors_and_nodes_leave_the_rows_of_an_unbroken_run(
 
 
 def test_every_document_of_the_crawl_is_accounted_for(crawl: str) -> None:
-    tagged, other = rows(f"{crawl}/whole", "tagged"), rows(f"{crawl}/whole", "other")
+    tagged, other = written(f"{crawl}/whole", "tagged"), written(f"{crawl}/whole", "other")
     given = {id_: text for file in texts() for id_, text in file}
     assert tagged.keys() | other.keys() == given.keys()
     assert not tagged.keys() & other.keys()

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from metaner_core.corpora import Sentence
 from metaner_core.page import ScoreRow, render
+from tests import rows
 from tests.reader import Node, Reader, nodes
 
 SOURCE = [
@@ -13,26 +14,16 @@ SOURCE = [
 ]
 
 
-def document(*sentences, id="d", language="es", neighbours=(), windows=1, **other):
-    """A tagged document from sentences, each a list of text or (text, type[, score]), with a blank between them."""
-    row = {"id": id, "language": language, "sentences": [], "entities": []}
-    text = ""
-    for i, parts in enumerate(sentences):
-        text += " " if i else ""
-        start = len(text)
-        for part in parts:
-            if not isinstance(part, str):
-                place = {"start": len(text), "end": len(text) + len(part[0]), "score": (*part, 0.9)[2], "sentence": i}
-                row["entities"].append({"text": part[0], "type": part[1]} | place)
-            text += part if isinstance(part, str) else part[0]
-        found = [{"id": k, "similarity": similarity} for k, similarity in neighbours]
-        sentence = {"start": start, "end": len(text), "tokens": [], "windows": windows, "neighbours": found}
-        row["sentences"].append(sentence)
-    return row | {"text": text} | other
+def document(*sentences, id="d", neighbours=(), windows=1, **more):
+    row = rows.tagged(id, *sentences, **more)
+    found = [{"id": k, "similarity": similarity} for k, similarity in neighbours]
+    for sentence in row["sentences"]:
+        sentence |= {"tokens": [], "windows": windows, "neighbours": found}
+    return row
 
 
 def untagged(id, outcome, reason, language="es", stage=None):
-    return {"id": id, "outcome": outcome, "stage": stage, "reason": reason, "language": language}
+    return rows.other(id, outcome, stage, reason, language=language)
 
 
 def page(*documents, **options):
@@ -154,8 +145,8 @@ def test_untagged_documents_are_listed_with_the_reason():
 
 
 def test_all_documents_are_counted_and_the_first_shown():
-    rows = [*DOCUMENTS, untagged("a", "empty", "no text"), untagged("b", "rejected", "too long", language="fr")]
-    root = page(*rows, limit=1)
+    listed = [*DOCUMENTS, untagged("a", "empty", "no text"), untagged("b", "rejected", "too long", language="fr")]
+    root = page(*listed, limit=1)
     assert cells(root, "counts") == [
         ["Language", "Documents", "Tagged", "Empty", "Filtered", "Rejected", "Sentences", "PER", "LOC", "ORG", "MISC"],
         ["Chinese", "1", "1", "0", "0", "0", "1", "1", "1", "1", "0"],
@@ -167,7 +158,7 @@ def test_all_documents_are_counted_and_the_first_shown():
     ]
     assert len([*root.all("article")]) == 1
     assert next(root.all("p", "limited")).text() == "Below: the first 1 of 6 documents; 5 are not shown."
-    assert not [*page(*rows, limit=6).all("p", "limited")]
+    assert not [*page(*listed, limit=6).all("p", "limited")]
 
 
 def test_scores_show_the_signed_difference():

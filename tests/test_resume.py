@@ -44,7 +44,7 @@ def parameters(trained: MetaTrainer) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in trained.engine.tagger.trained().items()}
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "bertadam"])
+@pytest.mark.parametrize("optimizer", ["adam", "bertadam", "sgd"])
 def test_a_resumed_run_ends_bit_for_bit_like_an_unbroken_one(tmp_path: Path, optimizer: str) -> None:
     whole = trainer(optimizer)
     unbroken = whole.run(NoCheckpoints())
