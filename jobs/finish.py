@@ -4,6 +4,7 @@ import dataclasses
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,7 @@ class _Totals:
         self.summary = Summary()
         self.seconds = self.cpu_seconds = 0.0
         self.peak_bytes = 0
+        self.engine: Counter[str] = Counter()
         self.tables = {name: {"files": 0, "rows": 0, "bytes": 0} for name in (TAGGED, OTHER)}
         self._files: dict[str, int] = {}
         self._wrong: list[str] = []
@@ -58,6 +60,7 @@ class _Totals:
         self.summary += Summary.from_dict(record["summary"])
         self.seconds += record["finished"] - record["started"]
         self.cpu_seconds += record["cpu_seconds"]
+        self.engine.update(record["engine"])
         self.peak_bytes = max(self.peak_bytes, record["peak_bytes"])
         rows = sum(file["rows"] for file in record["files"])
         if not shard.documents == record["documents"] == rows:
@@ -123,6 +126,7 @@ def _manifest(
             "actors_cpu": round(totals.cpu_seconds, 3),
         },
         "peak_bytes": {"actor": totals.peak_bytes, "driver": peak_bytes()},
+        "engine": dict(totals.engine),
         "shards": shards,
         "tables": totals.tables,
         "counts": totals.summary.to_dict(),

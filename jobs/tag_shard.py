@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 
@@ -53,6 +54,7 @@ class TagActor:
             counts = progress(Summary.from_dict(json.loads(storage.read_bytes(uri))["summary"]))
             ask(self.supervisor.finish.remote(shard.name, counts))
             return
+        before = Counter(self.bundle.engine.work())
         tables, summary = self._tag(shard, care)
         counts = progress(summary)
         ask(self.supervisor.write.remote(shard.name, counts))
@@ -64,6 +66,7 @@ class TagActor:
             "cpu_seconds": round(time.process_time() - cpu, 3),
             "peak_bytes": peak_bytes(),
             "worker": self.worker,
+            "engine": {name: n - before[name] for name, n in self.bundle.engine.work().items()},
             "files": files,
             "summary": summary.to_dict(),
         }

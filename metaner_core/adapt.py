@@ -30,6 +30,10 @@ class Engine:
     source: Sequence[Encoded]
     device: torch.device | str = "cpu"
 
+    def work(self) -> dict[str, int]:
+        """What an engine that shares work has counted of it since it was made; the reference shares none."""
+        return {}
+
     def plain(self, sentences: Sequence[Encoded], *, overlaps: bool = False) -> list[Prediction]:
         """Predictions of θ* itself, computed in batches of similar length, returned in the order given.
 

@@ -6,6 +6,7 @@ equal sentences once; each distinct source sentence forward and backward once; e
 formed once, layer by layer, while the sentences that share it pass through, and dropped.
 """
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,9 @@ class BatchedEngine(Engine):
     tokens: int | None = None
     precision: str = "fp32"
     shared: Shared = field(default_factory=Shared)
+
+    def work(self) -> dict[str, int]:
+        return dataclasses.asdict(self.shared)
 
     def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
         """As `Engine.adapted`. More than one step goes the reference's way."""

@@ -20,7 +20,7 @@ __all__ = ["Shard", "render", "write_report"]
 LANGUAGES = 15  # shown one by one: those with most documents; the others together
 FREQUENT = 12  # entities of each type
 REASONS = 40
-FACTS = ("input", "bundle", "rules", "settings", "versions")  # of the manifest
+FACTS = ("input", "bundle", "rules", "settings", "engine", "versions")  # of the manifest
 MEANINGS = {
     "tagged": "entities marked, or none found",
     "empty": "no words in it",
@@ -37,8 +37,8 @@ def write_report(uri: str, manifest: Mapping[str, Any], summary: Summary, shards
 def render(manifest: Mapping[str, Any], summary: Summary, shards: Iterable[Shard]) -> str:
     """The report as HTML.
 
-    manifest: of the run. Of its entries output, input, bundle, rules, settings, versions, tables, adapted, started and
-    finished (Unix seconds) those are shown that it has. shards: all of the run, in any order, also of earlier attempts.
+    manifest: of the run. Of its entries output, input, bundle, rules, settings, engine, versions, tables, adapted,
+    started and finished (Unix seconds) those are shown that it has. shards: all of the run, in any order, also of earlier attempts.
     """
     types = [*TYPES, *sorted(summary.total.entities.keys() - {*TYPES})]
     kinds = sorted(summary.kinds.values(), key=lambda kind: (kind.outcome, -kind.documents))

@@ -85,6 +85,9 @@ def test_the_manifest_counts_what_is_written(job: Job, manifest: dict[str, Any])
     assert counts["entities"] == Counter(e["type"] for row in tagged.values() for e in row["entities"])
     assert (manifest["tables"]["tagged"]["rows"], manifest["tables"]["other"]["rows"]) == (9, 3)
     assert manifest["shards"] == len(list(Path(job.output, DONE).iterdir())) > 2
+    engine = manifest["engine"]
+    assert engine["sentences"] == counts["sentences"] == counts["adapted"]
+    assert engine["halved"] == 0
     assert "documents  12: 9 tagged, 1 empty, 1 filtered, 1 rejected" in summary(manifest)
 
 

@@ -37,7 +37,7 @@ def shards(job: Job) -> list[Shard]:
         files = write_tables(job.output, shard, *schema.tables(own), partition=False)
         times = {"started": 10.0 + n, "finished": 12.0 + n, "cpu_seconds": 1.5, "peak_bytes": 1000 + n}
         facts = {"documents": len(own), "files": files, "summary": Summary.of(own).to_dict()}
-        content = json.dumps({**times, **facts}).encode()
+        content = json.dumps({**times, **facts, "engine": {"sets": 10, "halved": n % 2}}).encode()
         storage.write_bytes(f"{job.output}/{DONE}/{shard.name}.json", content)
     return found
 
@@ -53,6 +53,7 @@ def test_the_manifest_sums_what_the_records_say(job: Job, shards: list[Shard]) -
     assert manifest["counts"]["outcomes"] == Summary.of(crawl(4 * DOCUMENTS)).outcomes
     assert (manifest["seconds"]["actors"], manifest["seconds"]["actors_cpu"]) == (8.0, 6.0)
     assert manifest["peak_bytes"]["actor"] == 1003
+    assert manifest["engine"] == {"sets": 40, "halved": 2}
     assert manifest["tables"]["tagged"]["rows"] + manifest["tables"]["other"]["rows"] == 4 * DOCUMENTS
     assert {path.name for path in Path(job.output).iterdir()} == {
         *("tagged", "other", "done", "report.html", "README.md", "manifest.json")
