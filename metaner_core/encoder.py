@@ -1,5 +1,7 @@
 """Pre-trained multilingual encoders and their tokenizers: from a hub name, a local folder, s3:// or the package."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,18 @@ def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     source: `embedded`, a local folder, `s3://...`, or a hub name. Weights are read from safetensors only and no code
     of the model's is run. Raises ValueError when there is no fast tokenizer or the encoder's layers are not found.
     """
-    if source == "embedded":
-        return _load(str(EMBEDDED), source)
+    with located(source) as path:
+        return _load(path, source)
+
+
+@contextmanager
+def located(source: str) -> Iterator[str]:
+    """Where transformers finds an encoder while in the context: a folder, or a hub name as it is."""
     if storage.is_remote(source):
         with storage.local_copy(source) as folder:
-            return _load(str(folder), source)
-    return _load(source, source)
+            yield str(folder)
+    else:
+        yield str(EMBEDDED) if source == "embedded" else source
 
 
 def require_source(source: str) -> None:

@@ -38,7 +38,8 @@ def render(manifest: Mapping[str, Any], summary: Summary, shards: Iterable[Shard
     """The report as HTML.
 
     manifest: of the run. Of its entries output, input, bundle, rules, settings, engine, versions, tables, adapted,
-    started and finished (Unix seconds) those are shown that it has. shards: all of the run, in any order, also of earlier attempts.
+    started and finished (Unix seconds) those are shown that it has. shards: all of the run, in any order, also of
+    earlier attempts.
     """
     types = [*TYPES, *sorted(summary.total.entities.keys() - {*TYPES})]
     kinds = sorted(summary.kinds.values(), key=lambda kind: (kind.outcome, -kind.documents))

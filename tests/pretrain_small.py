@@ -1,7 +1,9 @@
 """Small text for tests of pre-training: the package's own sentences, and English in a cipher as its translation."""
 
+import dataclasses
 import gzip
 from pathlib import Path
+from typing import Any
 
 from metaner_core import corpora
 from metaner_core.pretrain.pack import pack
@@ -41,7 +43,7 @@ def write_texts(folder: Path, *, count: int = 300) -> Texts:
     return Texts(mono=files, translations={"xx": (str(pairs),)})
 
 
-def packed_small(folder: Path, *, count: int = 300) -> Packed:
+def packed_small(folder: Path, *, count: int = 300, **changes: Any) -> Packed:
     (folder / "text").mkdir(parents=True)
-    pack(write_texts(folder / "text", count=count), str(folder / "packed"), PACK)
+    pack(write_texts(folder / "text", count=count), str(folder / "packed"), dataclasses.replace(PACK, **changes))
     return open_packed(folder / "packed")

@@ -16,8 +16,9 @@ from metaner_core.pretrain import __main__ as command
 from metaner_core.pretrain.batches import Batches
 from metaner_core.pretrain.folder import FolderCheckpoints
 from metaner_core.pretrain.loop import Pretrainer, State, facts, run_name
-from metaner_core.pretrain.model import loss_sum, new_model, retrieval, write_encoder
+from metaner_core.pretrain.model import loss_sum, new_model, write_encoder
 from metaner_core.pretrain.packed import Packed
+from metaner_core.pretrain.score import held_out, retrieval, score
 from metaner_core.pretrain.settings import PretrainSettings, overrides, preset
 from metaner_core.settings import preset as tagging_preset
 
@@ -168,7 +169,28 @@ def test_retrieval_is_the_share_of_sentences_whose_nearest_is_their_translation(
             vectors.append([model.bert(row).last_hidden_state[0, 1:-1].mean(0) for row in rows])
     nearest = lambda v, others: max(range(len(others)), key=lambda j: torch.cosine_similarity(v, others[j], dim=0))  # noqa: E731
     both = [nearest(v, b) == i for a, b in (vectors, vectors[::-1]) for i, v in enumerate(a)]
-    assert retrieval(written[0].model, packed) == {"xx": pytest.approx(100 * sum(both) / len(both), abs=1e-6)}
+    expected = {"xx": pytest.approx(100 * sum(both) / len(both), abs=1e-6)}
+    assert retrieval(model.bert, held_out(packed), first=2, last=3) == expected
+    assert score(packed, written[1]) == expected  # by way of text, from the folder in half precision
+
+
+def test_an_encoder_goes_on_from_another_on_more_text(written: tuple[State, str], tmp_path: Path) -> None:
+    again = packed_small(tmp_path, count=200, tokenizer_of=written[1])
+    state = Pretrainer(again, small(start_from=written[1])).start()
+    for name, p in written[0].model.state_dict().items():
+        assert torch.equal(state.model.state_dict()[name], p.half().float()), name
+    assert state.step == 0
+
+
+def test_an_encoder_to_go_on_from_must_fit(packed: Packed, written: tuple[State, str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not of the shape of these settings: num_hidden_layers 2 for 3"):
+        Pretrainer(packed, small(start_from=written[1], layers=3)).start()
+    shape = {"layers": 4, "width": 256, "heads": 4, "inner_width": 1024, "positions": 512}
+    with pytest.raises(ValueError, match="vocab_size 20000 for"):
+        Pretrainer(packed, small(start_from="embedded", **shape)).start()
+    other = packed_small(tmp_path, vocabulary=packed.tokenizer.get_vocab_size(), count=250)
+    with pytest.raises(ValueError, match="has other pieces than the packed text: pack with tokenizer_of="):
+        Pretrainer(other, small(start_from=written[1])).start()
 
 
 def test_every_bad_setting_is_told_at_once() -> None:

@@ -22,9 +22,11 @@ from metaner_core import optim, workers
 from metaner_core.checkpoint import Checkpoints
 from metaner_core.pretrain import word_vectors
 from metaner_core.pretrain.batches import Batch, Batches
-from metaner_core.pretrain.model import loss_sum, new_model, retrieval
+from metaner_core.pretrain.model import known_model, loss_sum, new_model
 from metaner_core.pretrain.packed import Packed
+from metaner_core.pretrain.score import held_out, retrieval
 from metaner_core.pretrain.settings import PretrainSettings
+from metaner_core.pretrain.vocabulary import special_ids
 
 TENSORS, FACTS = "state.safetensors", "state.json"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -95,18 +97,26 @@ class Pretrainer:
             self.step(state, batch)
             self.on_step(state)
             if state.step % settings.save_every == 0 or state.step == settings.steps:
-                state.close_interval(retrieval(state.model, self.packed))
+                state.close_interval(self._retrieval(state))
                 checkpoints.save(state.history[-1], state.save)
         return state
 
     def start(self, *, fresh: bool = True) -> State:
-        """The state before the first step. fresh: compute the first word vectors, which a checkpoint would replace."""
-        model = new_model(self.settings, self.packed.tokenizer.get_vocab_size())
+        """The state before the first step. fresh: from `start_from` or word vectors, which a checkpoint replaces."""
+        tokenizer, known = self.packed.tokenizer, fresh and bool(self.settings.start_from)
+        model = known_model(self.settings, tokenizer) if known else new_model(self.settings, tokenizer.get_vocab_size())
         model.to(self.device)  # type: ignore[arg-type]
-        if fresh and workers.rank() == 0:
+        if fresh and not known and workers.rank() == 0:
             word_vectors.start(model, self.packed, self.settings)
         _as_on_the_first(model)
         return State(model, _optimizer(model, self.settings), torch.zeros((), dtype=torch.float64, device=self.device))
+
+    def _retrieval(self, state: State) -> dict[str, float]:
+        special = special_ids(self.packed.tokenizer)
+        state.model.eval()
+        found = retrieval(state.model.bert, held_out(self.packed), first=special["cls"], last=special["sep"])
+        state.model.train()
+        return found
 
     def _drawn(self, first: int) -> Iterator[Batch]:
         """The batches from a step on, the next one drawn while the model works on this one."""

@@ -1,4 +1,4 @@
-"""The encoder with its masked-LM head: made new, scored on translation retrieval, written as other jobs read it."""
+"""The encoder with its masked-LM head: made new, its loss, written as other jobs read it."""
 
 import copy
 import json
@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import normalize
-from torch.nn.utils.rnn import pad_sequence
+from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
-from metaner_core import storage, workers
-from metaner_core.pretrain.packed import Packed, Pairs
+from metaner_core import storage
+from metaner_core.encoder import load_encoder, located
+from metaner_core.pretrain.packed import Packed
 from metaner_core.pretrain.settings import PretrainSettings
-from metaner_core.pretrain.vocabulary import fast, special_ids
+from metaner_core.pretrain.vocabulary import fast
 
 FACTS = "training.json"
-SCORED_PAIRS = 500  # of each language
-SCORED_AT_ONCE = 50
-LONGEST_SCORED = 128  # pieces of a side
+SHAPE = (
+    *("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    "max_position_embeddings",
+)
 
 
 def new_model(settings: PretrainSettings, vocabulary: int) -> BertForMaskedLM:
@@ -39,6 +40,27 @@ def new_model(settings: PretrainSettings, vocabulary: int) -> BertForMaskedLM:
     return BertForMaskedLM(config).train()
 
 
+def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMaskedLM:
+    """The model of `settings` with the weights of the encoder `start_from`, its masked-LM head included.
+
+    Raises ValueError when shape or vocabulary are not those of the settings and the packed text.
+    """
+    source, model = settings.start_from, new_model(settings, tokenizer.get_vocab_size())
+    encoder, pieces = load_encoder(source)
+    differing = [name for name in SHAPE if getattr(encoder.config, name, None) != getattr(model.config, name)]
+    if differing:
+        found = ", ".join(f"{n} {getattr(encoder.config, n, None)} for {getattr(model.config, n)}" for n in differing)
+        raise ValueError(f"start_from {source!r} is not of the shape of these settings: {found}")
+    if pieces.get_vocab() != tokenizer.get_vocab():
+        raise ValueError(
+            f"start_from {source!r} has other pieces than the packed text: pack with tokenizer_of={source}"
+        )
+    with located(source) as path:
+        known = BertForMaskedLM.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
+    model.load_state_dict(known.state_dict())
+    return model
+
+
 def loss_sum(model: BertForMaskedLM, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Cross-entropy summed over the targets; the head is computed for them only: its vocabulary is most of the work."""
     attended = batch["attended"]
@@ -50,46 +72,6 @@ def loss_sum(model: BertForMaskedLM, batch: Mapping[str, torch.Tensor]) -> torch
     ).last_hidden_state
     logits = model.cls(states[batch["targets"]])  # [targets, V]
     return torch.nn.functional.cross_entropy(logits.float(), batch["ids"][batch["targets"]], reduction="sum")
-
-
-def retrieval(model: BertForMaskedLM, packed: Packed) -> dict[str, float]:
-    """For each language, how often (percent) a held-out sentence's nearest among all translations is its own.
-
-    Mean of both directions; sentences are means of their last-layer vectors, compared by cosine. Languages are shared
-    out over the workers. Empty when nothing was held out.
-    """
-    languages = [language for language, held in packed.held.items() if len(held) > 1]
-    device = next(model.parameters()).device
-    found = torch.zeros(len(languages), dtype=torch.float64, device=device)
-    model.eval()
-    for i in workers.share(range(len(languages))):
-        found[i] = _accuracy(*(_vectors(model, packed, packed.held[languages[i]], side) for side in (0, 1)))
-    model.train()
-    workers.add_up([found])
-    return dict(zip(languages, found.tolist(), strict=True))
-
-
-def _accuracy(english: torch.Tensor, other: torch.Tensor) -> float:
-    similarity, own = english @ other.T, torch.arange(len(english), device=english.device)
-    both = [(similarity.argmax(dim) == own).double().mean() for dim in (0, 1)]
-    return 50 * (both[0] + both[1]).item()
-
-
-@torch.no_grad()
-def _vectors(model: BertForMaskedLM, packed: Packed, held: Pairs, side: int) -> torch.Tensor:
-    """[n, d], of length 1."""
-    special = special_ids(packed.tokenizer)
-    first, last = special["cls"], special["sep"]
-    device, vectors = next(model.parameters()).device, []
-    sides = [held[i][side][:LONGEST_SCORED] for i in range(min(len(held), SCORED_PAIRS))]
-    longest = model.config.max_position_embeddings - 2
-    for start in range(0, len(sides), SCORED_AT_ONCE):
-        chunk = [torch.tensor([first, *s[:longest].tolist(), last]) for s in sides[start : start + SCORED_AT_ONCE]]
-        ids = pad_sequence(chunk, batch_first=True).to(device)
-        states = model.bert(input_ids=ids, attention_mask=(ids > 0).long()).last_hidden_state
-        inside = ((ids > 0) & (ids != first) & (ids != last)).unsqueeze(-1)
-        vectors.append(normalize((states * inside).sum(1), dim=-1))
-    return torch.cat(vectors)
 
 
 def write_encoder(model: BertForMaskedLM, packed: Packed, uri: str, facts: Mapping[str, Any], *, run: str) -> None:

@@ -53,6 +53,7 @@ class PackSettings(Checked):
     alphabet: int = 5_500  # characters with a piece of their own, the most frequent ones; most are Chinese
     vocabulary_exponent: float = 0.5  # a language gets a share of the sample ∝ characters^exponent; 1: as it comes
     vocabulary_characters: int = 60_000_000  # size of the sample that the vocabulary is made from
+    tokenizer_of: str = ""  # an encoder (as load_encoder takes it) whose WordPieces are used; "": new ones are made
     held_out: float = 0.005  # share of the translation pairs kept for the retrieval score
 
     LIMITS = {  # noqa: RUF012 (a ClassVar by its base)
@@ -82,6 +83,7 @@ class PretrainSettings(Checked):
     inner_width: int = 1024
     positions: int = 512  # those beyond `length` are never trained
 
+    start_from: str = ""  # an encoder (as load_encoder takes it) to go on from, of this shape; "": a new one
     start_tokens: int = 10_000_000  # text that the first word vectors are counted on; 0: random ones
     start_window: int = 4  # how far apart two pieces count as neighbours
 

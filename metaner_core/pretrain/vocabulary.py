@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from metaner_core.encoder import load_encoder
 from metaner_core.pretrain.settings import PackSettings
 from metaner_core.pretrain.text import lines
 
@@ -29,6 +30,18 @@ def train_vocabulary(mono: Mapping[str, Sequence[str]], settings: PackSettings) 
     tokenizer.train_from_iterator(sample(mono, settings), trainer)
     ids = special_ids(tokenizer)
     tokenizer.post_processor = processors.BertProcessing((SPECIAL["sep"], ids["sep"]), (SPECIAL["cls"], ids["cls"]))
+    return tokenizer
+
+
+def tokenizer_of(encoder: str) -> Tokenizer:
+    """The WordPieces of an encoder as load_encoder takes it. Raises ValueError when they are not as BERT's."""
+    tokenizer = load_encoder(encoder)[1].backend_tokenizer
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    missing = [token for token in SPECIAL.values() if tokenizer.token_to_id(token) is None]
+    if missing or tokenizer.token_to_id(SPECIAL["pad"]) != 0 or not isinstance(tokenizer.model, models.WordPiece):
+        lacks = f"; it has no {', '.join(missing)}" if missing else ""
+        raise ValueError(f"encoder {encoder!r}: text is packed in WordPieces with [PAD] as number 0{lacks}")
     return tokenizer
 
 
