@@ -8,7 +8,7 @@ formed once, layer by layer, while the sentences that share it pass through, and
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
+from metaner_core import threads
 from metaner_core.adapt import Engine
 from metaner_core.encoding import Encoded, LabelSet, collate
 from metaner_core.how import PRECISIONS, How
@@ -44,10 +45,15 @@ class Shared:
     waves: int = 0
     halved: int = 0
 
+    def add(self, other: "Shared") -> None:
+        for name, n in dataclasses.asdict(other).items():
+            setattr(self, name, getattr(self, name) + n)
+
 
 @dataclass(frozen=True)
 class BatchedEngine(Engine):
-    """tokens: budget of support and query tokens of one wave; None: what CPU_WAVE or GPU_WAVE has room for.
+    """tokens: budget of support and query tokens of one wave; None: what CPU_WAVE or GPU_WAVE has room for, which on a
+    CPU is divided by torch's threads: each works on a wave of its own.
 
     precision: `fp32`, or `bf16` for the linear layers' products in adapting (docs/engine.md says what that changes).
 
@@ -72,11 +78,13 @@ class BatchedEngine(Engine):
         for place, (sentence, ids) in enumerate(zip(sentences, support.tolist(), strict=True)):
             if sentence.ids:
                 places.setdefault(self._query(sentence, ids), []).append(place)
-        self.shared.sentences += sum(map(len, places.values()))
-        self.shared.distinct += len(places)
+        self.shared.add(Shared(sentences=sum(map(len, places.values())), distinct=len(places)))
         found = [Prediction()] * len(sentences)
-        for wave in waves(list(places), self.source, self._budget()):
-            for query, prediction in self._predictions(wave, overlaps):
+        todo = list(waves(list(places), self.source, self._budget()))
+        done = threads.each(lambda wave: self._predictions(wave, overlaps), todo, device=self.device)
+        for wave, (predictions, work) in zip(todo, done, strict=True):
+            self.shared.add(work)
+            for query, prediction in zip(wave, predictions, strict=True):
                 for place in places[query]:
                     found[place] = prediction
         return found
@@ -93,21 +101,23 @@ class BatchedEngine(Engine):
             return Query(sentence, tuple(ids), noise=adaptation_seed(sentence, self.settings))
         return Query(sentence, tuple(sorted(ids)))
 
-    def _predictions(self, wave: Sequence[Query], overlaps: bool) -> Iterator[tuple[Query, Prediction]]:
+    def _predictions(self, wave: Sequence[Query], overlaps: bool) -> tuple[list[Prediction], Shared]:
         """A wave's predictions; out of GPU memory, those of its halves."""
         try:
-            yield from zip(wave, self._together(wave, overlaps), strict=True)
-            return
+            return self._together(wave, overlaps)
         except torch.cuda.OutOfMemoryError:
             if len(wave) == 1:
                 raise
-        self.shared.halved += 1
         log.warning("out of GPU memory with %d sentences together, trying halves", len(wave))
         torch.cuda.empty_cache()
+        found, work = [], Shared(halved=1)
         for half in (wave[: len(wave) // 2], wave[len(wave) // 2 :]):
-            yield from self._predictions(half, overlaps)
+            predictions, more = self._predictions(half, overlaps)
+            found += predictions
+            work.add(more)
+        return found, work
 
-    def _together(self, wave: Sequence[Query], overlaps: bool) -> list[Prediction]:
+    def _together(self, wave: Sequence[Query], overlaps: bool) -> tuple[list[Prediction], Shared]:
         sets = list(dict.fromkeys(query.set for query in wave))
         units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in wave for u in units_of(*query.set)))}
         theta = Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
@@ -126,10 +136,7 @@ class BatchedEngine(Engine):
             x = self._bottom(theta, packed, None)
             x = run_layers(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
             found = decode(classify(packed, x, weights), batch, self.label_set)
-        self.shared.sets += len(sets)
-        self.shared.source += len(units)
-        self.shared.waves += 1
-        return found
+        return found, Shared(sets=len(sets), source=len(units), waves=1)
 
     def _trace(self, theta: Theta, units: Sequence[tuple[int, object]], sets: Sequence[tuple[Support, int]]) -> Traced:
         """Forward and backward of every source sentence in the wave, once."""
@@ -186,7 +193,7 @@ class BatchedEngine(Engine):
             return self.tokens
         shapes = [p.shape for p in self.tagger.trained().values() if p.ndim == 2]
         room = CPU_WAVE if torch.device(self.device).type == "cpu" else GPU_WAVE
-        return max(1, room // (4 * sum(map(sum, shapes))))
+        return max(1, room // (4 * sum(map(sum, shapes)) * threads.count(self.device)))
 
     def _at_once(self, size: int) -> int:
         return 1 if torch.device(self.device).type == "cpu" else max(1, GPU_NUMBERS // size)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from metaner_core import optim, workers
+from metaner_core import optim, threads, workers
 from metaner_core.adapt import Engine, restore, steps
 from metaner_core.checkpoint import Checkpoints, TrainingState
 from metaner_core.encoding import Encoded
@@ -86,7 +86,8 @@ class MetaTrainer:
         if not isinstance(self.engine, BatchedEngine):
             return (self.task_gradient(task, alpha) for task in workers.share(tasks))
         parts = [tasks[p.start : p.stop] for p in chunks(len(tasks), tasks_at_once(self.engine))]
-        return (chunk_gradient(self.engine, part, alpha) for part in workers.share(parts))
+        own = list(workers.share(parts))
+        return threads.each(lambda part: chunk_gradient(self.engine, part, alpha), own, device=self.engine.device)
 
     def task_gradient(self, task: Task, alpha: float) -> tuple[Gradient, float]:
         """g_i = ∇ L_test(θ'_i) with θ'_i = U^n(θ; α) on the support set (Eq. 7, 8, 12); θ is left as it was."""

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -46,7 +48,9 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TagActor:
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"id": f"d{n}", "text": "x" * n}) + "\n" for n in range(20)))
     source = Source(uri=str(tmp_path / "in.jsonl"))
     monkeypatch.setattr(tag_shard, "ask", lambda answer: answer)
-    monkeypatch.setattr(tag_shard.bundle, "load", lambda *_, **__: None)
+    sets = count(100, 7)
+    engine = SimpleNamespace(work=lambda: {"sets": next(sets)})  # seven more whenever it is asked
+    monkeypatch.setattr(tag_shard.bundle, "load", lambda *_, **__: SimpleNamespace(engine=engine))
     monkeypatch.setattr(tag_shard, "here", lambda: ("test", None))
     job = Job(source=source, bundle="b", output=str(tmp_path / "out"), batch_size=6)
     return TagActor(job, find(source), Direct(), Recorded())  # type: ignore[arg-type]
@@ -69,6 +73,7 @@ def test_batches_hold_all_documents_in_order(actor: TagActor, shard: Shard) -> N
     assert actor.tag.batches == [[f"d{n}" for n in range(at, min(at + 6, 20))] for at in (0, 6, 12, 18)]
     assert pq.read_table(Path(actor.job.output, "other"))["id"].to_pylist() == [f"d{n}" for n in range(20)]
     assert (record(actor)["documents"], record(actor)["summary"]["outcomes"]["rejected"]) == (20, 20)
+    assert record(actor)["engine"] == {"sets": 7}  # what the shard took, not what was done before
     assert actor.supervisor.it.state()["counts"]["rejected"] == 20
 
 

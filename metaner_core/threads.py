@@ -1,0 +1,51 @@
+"""Pieces of work on the CPU's threads, each piece on one: small operations gain nothing from being shared out."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def count(device: torch.device | str) -> int:
+    """Threads that `each` works on: torch's own on a CPU, one for a GPU."""
+    return torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+
+
+def each(call: Callable[[T], R], pieces: Sequence[T], *, device: torch.device | str) -> Iterator[R]:
+    """call(piece) of every piece in order, `count(device)` of them at a time; as many results at most lie waiting.
+
+    Meanwhile torch's operations use one thread each. A call's exception is raised in its turn, and no further piece
+    is begun.
+    """
+    threads = min(count(device), len(pieces))
+    if threads < 2:
+        yield from map(call, pieces)
+        return
+    with _single_threaded(), ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[R]] = deque()
+        try:
+            for piece in pieces:
+                if len(running) == 2 * threads:
+                    yield running.popleft().result()
+                running.append(pool.submit(call, piece))
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
