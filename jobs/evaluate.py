@@ -32,6 +32,7 @@ from metaner_core.encoding import Encoded
 from metaner_core.how import How
 from metaner_core.labels import relabel
 from metaner_core.scoring import Counts, Scores, count, scores
+from metaner_core.settings import ADAPTING, Settings, parse_overrides
 from metaner_core.tagger import Prediction
 
 ENGINES = ("unadapted", "adapted")
@@ -62,9 +63,19 @@ class Result:
 
 
 def evaluate(
-    uri: str, tests: Sequence[Test], *, actors: int = 1, gpu: bool = False, threads: int = 1, how: How | None = None
+    uri: str,
+    tests: Sequence[Test],
+    *,
+    actors: int = 1,
+    gpu: bool = False,
+    threads: int = 1,
+    how: How | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> list[Result]:
-    """Score the bundle at uri on every test, on the connected Ray; only counts come back to the driver."""
+    """Score the bundle at uri on every test, on the connected Ray; only counts come back to the driver.
+
+    changes: see `Settings.adapting`.
+    """
     rows = [
         {"test": t.name, "types": list(t.types), "words": list(s.words), "labels": list(s.labels)}
         for t in tests
@@ -76,7 +87,7 @@ def evaluate(
             ray.data.from_items(rows, override_num_blocks=max(actors, min(len(rows) // TOGETHER, 200)))
             .map_batches(
                 Scorer,
-                fn_constructor_args=(uri, gpu, threads, how, board, len(rows)),
+                fn_constructor_args=(uri, gpu, threads, how, changes, board, len(rows)),
                 batch_size=TOGETHER,
                 batch_format="pyarrow",
                 concurrency=actors,
@@ -102,10 +113,19 @@ def _result(test: Test, rows: Iterable[Mapping[str, Any]]) -> Result:
 class Scorer:
     """An actor that holds the bundle and turns labelled sentences into phrase counts."""
 
-    def __init__(self, uri: str, gpu: bool, threads: int, how: How | None, board: ActorHandle, total: int) -> None:
+    def __init__(
+        self,
+        uri: str,
+        gpu: bool,
+        threads: int,
+        how: How | None,
+        changes: Mapping[str, Any] | None,
+        board: ActorHandle,
+        total: int,
+    ) -> None:
         if not gpu:
             torch.set_num_threads(threads)
-        self.bundle = bundle.load(uri, device=device(gpu), how=how)
+        self.bundle = bundle.load(uri, device=device(gpu), how=how, changes=changes)
         self.board, self.total, self.done, self.told = board, total, 0, time.monotonic()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -173,8 +193,10 @@ def table(results: Sequence[Result], *, by_type: bool = True) -> Table:
     return found
 
 
-def to_json(uri: str, manifest: Mapping[str, Any], results: Sequence[Result]) -> bytes:
-    """The results with their counts, and which bundle they are of."""
+def to_json(
+    uri: str, manifest: Mapping[str, Any], results: Sequence[Result], changes: Mapping[str, Any] | None = None
+) -> bytes:
+    """The results with their counts, and which bundle they are of and with which settings."""
     tests = [
         {
             "test": r.name,
@@ -183,7 +205,8 @@ def to_json(uri: str, manifest: Mapping[str, Any], results: Sequence[Result]) ->
         }
         for r in results
     ]
-    facts = {"bundle": uri, "fingerprint": manifest["fingerprint"], "settings": manifest["settings"], "tests": tests}
+    settings = {**manifest["settings"], **(changes or {})}
+    facts = {"bundle": uri, "fingerprint": manifest["fingerprint"], "settings": settings, "tests": tests}
     return json.dumps(facts, indent=1).encode()
 
 
@@ -205,6 +228,8 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
     parser.add_argument("--file", help="your own column file in place of --corpus")
+    fields = f"adapt otherwise than the bundle was made for: {', '.join(ADAPTING)}"
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help=fields)
     parser.add_argument("--limit", type=int, help="only the first N sentences of each corpus")
     parser.add_argument("--actors", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
@@ -221,16 +246,18 @@ def main() -> None:
         tests = read_tests(options.corpus, options.split, options.data, options.limit)
     uri = storage.absolute(options.bundle)
     manifest = json.loads(storage.read_bytes(storage.join(uri, bundle.MANIFEST)))
+    changes = parse_overrides(options.set)
+    Settings.from_dict(manifest["settings"]).adapting(changes)  # tells what is wrong before any work
     connect(options.address, cpus=options.actors + 2)
     how = How(options.engine, options.precision)
     where = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads}
-    results = evaluate(uri, tests, how=how, **where)
+    results = evaluate(uri, tests, how=how, changes=changes, **where)
     Console(width=120).print(table(results))
     for engine in ENGINES:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)
         say(f"{engine}: {1000 * seconds / max(n, 1):.1f} ms a sentence on one actor")
     if options.output:
-        storage.write_bytes(options.output, to_json(uri, manifest, results))
+        storage.write_bytes(options.output, to_json(uri, manifest, results, changes))
         say(f"scores written to {options.output}")
 
 

@@ -132,14 +132,20 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(uri: str, *, device: torch.device | str = "cpu", how: How | None = None) -> Bundle:
-    """Read and verify a bundle. how: its engine; None: the batched one in fp32.
+def load(
+    uri: str,
+    *,
+    device: torch.device | str = "cpu",
+    how: How | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Read and verify a bundle. how: its engine; None: the batched one in fp32. changes: see `Settings.adapting`.
 
     Raises FileNotFoundError or ValueError naming every file that is missing or altered.
     """
     with storage.local_copy(uri) as folder:
         manifest = _verified(folder, uri)
-        settings = Settings.from_dict(manifest["settings"])
+        settings = Settings.from_dict(manifest["settings"]).adapting(changes or {})
         encoder, tokenizer = load_encoder(str(folder / "encoder"))
         tagger = Tagger(copy.deepcopy(encoder), len(LabelSet.of(settings).names), settings)
         _load_theta(tagger, load_file(folder / "tagger.safetensors"))

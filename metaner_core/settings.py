@@ -24,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adam", "bertadam", "sgd"),
     "select_on": ("unadapted", "adapted"),
 }
+ADAPTING = ("neighbours", "neighbour_rule", "adapt_steps", "gamma", "adapt_dropout")  # may be others than in training
 POSITIVE = ("neighbours", "tasks_per_update", "meta_updates", "adapt_steps", "dev_every")  # at least 1
 
 
@@ -112,6 +113,13 @@ class Settings:
     def fingerprint(self) -> str:
         """Twelve hex digits that change when any field does."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def adapting(self, changes: Mapping[str, Any]) -> "Settings":
+        """These settings with others for the adaptation. Raises ValueError for a field that training decided."""
+        if fixed := sorted(set(changes) - set(ADAPTING)):
+            others = ", ".join(ADAPTING)
+            raise ValueError(f"{', '.join(fixed)}: decided when the bundle was trained; only {others} can be others now")
+        return dataclasses.replace(self, **changes)
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Settings":

@@ -43,10 +43,21 @@ def test_adaptation_changes_something(ray_local: None, tiny_bundle: str, dutch: 
     assert result.counts["adapted"].predicted != result.counts["unadapted"].predicted
 
 
+def test_it_can_adapt_otherwise_than_the_bundle_was_made_for(ray_local: None, tiny_bundle: str, dutch: Test) -> None:
+    (result,) = evaluate(tiny_bundle, [dutch], changes={"gamma": 0.0})
+    assert result.counts["adapted"] == result.counts["unadapted"]
+
+
+def test_what_training_decided_cannot_be_changed(tiny_bundle: str) -> None:
+    with pytest.raises(ValueError, match="alpha, dropout: decided when the bundle was trained; only neighbours"):
+        bundle.load(tiny_bundle, changes={"alpha": 1.0, "dropout": 0.5, "gamma": 1.0})
+
+
 def test_the_json_holds_counts_and_says_of_which_bundle(ray_local: None, tiny_bundle: str, dutch: Test) -> None:
     few = Test(name="nl", sentences=dutch.sentences[:5], types=corpora.TYPES)
     manifest = json.loads((Path(tiny_bundle) / "manifest.json").read_text())
-    facts = json.loads(to_json(tiny_bundle, manifest, evaluate(tiny_bundle, [few])))
+    facts = json.loads(to_json(tiny_bundle, manifest, evaluate(tiny_bundle, [few]), {"gamma": 0.5}))
+    assert facts["settings"] == {**manifest["settings"], "gamma": 0.5}
     assert facts["fingerprint"] == manifest["fingerprint"]
     assert facts["tests"][0]["sentences"] == 4
     assert set(facts["tests"][0]["adapted"]["counts"]) == {"correct", "predicted", "gold"}
