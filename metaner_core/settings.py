@@ -118,7 +118,9 @@ class Settings:
         """These settings with others for the adaptation. Raises ValueError for a field that training decided."""
         if fixed := sorted(set(changes) - set(ADAPTING)):
             others = ", ".join(ADAPTING)
-            raise ValueError(f"{', '.join(fixed)}: decided when the bundle was trained; only {others} can be others now")
+            raise ValueError(
+                f"{', '.join(fixed)}: decided when the bundle was trained; only {others} can be others now"
+            )
         return dataclasses.replace(self, **changes)
 
     @staticmethod
