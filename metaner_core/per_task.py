@@ -1,6 +1,7 @@
 """Layers in which every token meets the weights of its own task: adapted ones, and ones in meta-training.
 
-A task's weights are formed from its trace (metaner_core/trace.py) a few tasks at a time, used and dropped.
+A task's weights are formed from its trace (metaner_core/trace.py), used and dropped: on a GPU those of many tasks at a
+time, on a CPU a few rows of one task's, which are used before they leave the cache.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,8 +10,18 @@ from dataclasses import dataclass
 import torch
 
 from metaner_core import optim
-from metaner_core.trace import Names, Recorded, Rows, Theta, Trace, chunks, gradients, multiply
+from metaner_core.trace import Names, Recorded, Rows, Theta, Trace, chunks, gathered, gradients, multiply
 from metaner_core.transformer import CLASSIFIER
+
+ALL = slice(None)
+BLOCK = 2**18  # numbers of a matrix that are formed at once on a CPU, 1 MiB: a few of them fit into its cache
+
+
+def blocks(matrix: torch.Tensor) -> Iterator[slice]:
+    """Rows of a matrix [out, in], BLOCK numbers at a time."""
+    rows, width = matrix.shape
+    for part in chunks(rows, max(1, BLOCK // width)):
+        yield slice(part.start, part.stop)
 
 
 @dataclass(frozen=True)
@@ -20,12 +31,17 @@ class Step:
     kind: str
     rate: float
 
+    @property
+    def whole(self) -> bool:
+        """Whether a parameter's gradient must be known as a whole before any of it can be stepped along."""
+        return self.kind == "bertadam"
+
     def clipped_(self, g: torch.Tensor, *, axes: int, parts: Sequence[int]) -> torch.Tensor:
         """Gradients [b, *], in place, as the other methods want them. axes: 2 for a weight, 1 for a vector.
 
         parts: rows that the parameters have which were put side by side; BertAdam clips the gradient of each by itself.
         """
-        if self.kind == "bertadam":
+        if self.whole:
             for part in g.split(list(parts), dim=-axes):
                 optim.clip_(part, axes)
         return g
@@ -56,16 +72,30 @@ class PerTask(Recorded):
         self._moments: dict[object, optim.Moments] = {}  # if more than two steps are taken
 
     def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
-        found = x.new_empty(len(x), len(self._theta.linear(names)[1]))
+        weight, bias = self._theta.linear(names)
+        found = x.new_empty(len(x), len(bias))
         for chunk in self._chunks():
-            weight, bias = (self._formed(names, kind, chunk) for kind in (0, 1))
-            multiply(x, weight, bias, self.rows(names), chunk, found)
+            own = self._formed(names, 1, chunk)
+            if self._at_once > 1:
+                multiply(x, self._formed(names, 0, chunk), own, self.rows(names), chunk, found)
+                continue
+            part = self.rows(names).slice(chunk.start)
+            for block in self._blocks(weight):
+                w = self._formed(names, 0, chunk, block)[0]
+                torch.addmm(own[0, block], x[part], w.T, out=found[part, block])
         return found
 
     def back(self, names: Names, d: torch.Tensor) -> torch.Tensor:
-        found = d.new_empty(len(d), self._theta.linear(names)[0].shape[1])
+        weight = self._theta.linear(names)[0]
+        found = d.new_empty(len(d), weight.shape[1])
         for chunk in self._chunks():
-            multiply(d, self._formed(names, 0, chunk).transpose(1, 2), None, self.rows(names), chunk, found)
+            if self._at_once > 1:
+                multiply(d, self._formed(names, 0, chunk).transpose(1, 2), None, self.rows(names), chunk, found)
+                continue
+            part = self.rows(names).slice(chunk.start)
+            for block in self._blocks(weight):
+                w = self._formed(names, 0, chunk, block)[0]
+                found[part].addmm_(d[part, block], w, beta=int(block.start > 0))
         return found
 
     def gain_and_bias(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,10 +111,7 @@ class PerTask(Recorded):
             if self._number == 1:
                 self._linear[names] = [p.new_empty(tasks, *p.shape) for p in self._theta.linear(names)]
             for chunk in self._chunks(tasks):
-                kept = [p[chunk.start : chunk.stop] for p in self._linear[names]]
-                out = kept[0] if self._number == 1 else None
-                for kind, g in enumerate(gradients(traced, names, [[task] for task in chunk], out=out)):
-                    self._move_linear(names, kind, chunk, kept[kind], g)
+                self._move_linear(traced, names, chunk)
         for name, g in traced.trace.scales.items():
             self._move_scale(name, g)
         self.trace = Trace()
@@ -92,23 +119,43 @@ class PerTask(Recorded):
     def _chunks(self, tasks: int | None = None) -> Iterator[range]:
         return chunks(len(self.tokens.counts) if tasks is None else tasks, self._at_once)
 
-    def _formed(self, names: Names, kind: int, chunk: range) -> torch.Tensor:
-        """The weight (kind 0) or bias (1) of a chunk of tasks."""
-        kept = self._linear[names][kind][chunk.start : chunk.stop]
+    def _blocks(self, weight: torch.Tensor) -> Iterator[slice]:
+        """Rows of a task's weight that are formed at once; all, if they lie there already."""
+        return iter([slice(0, len(weight))]) if self._number > 1 else blocks(weight)
+
+    def _formed(self, names: Names, kind: int, chunk: range, block: slice = ALL) -> torch.Tensor:
+        """The weight (kind 0) or bias (1) of a chunk of tasks, or a block of its rows."""
+        kept = self._linear[names][kind][chunk.start : chunk.stop, block]
         if self._number > 1:
             return kept
-        return self._step.first(self._theta.linear(names)[kind], kept, axes=2 - kind)
+        return self._step.first(self._theta.linear(names)[kind][block], kept, axes=2 - kind)
 
-    def _move_linear(self, names: Names, kind: int, chunk: range, kept: torch.Tensor, g: torch.Tensor) -> None:
-        axes = 2 - kind
-        g = self._step.clipped_(g, axes=axes, parts=self._theta.outputs(names))
-        if self._number == 1:
-            if kind == 1:
-                kept.copy_(g)
-            return
-        held = self._held((names, kind, chunk.start), kept)
+    def _move_linear(self, traced: Recorded, names: Names, chunk: range) -> None:
+        weight, parts = self._theta.linear(names)[0], self._theta.outputs(names)
+        first = self._number == 1
+        if self._at_once > 1 or first or self._step.whole:
+            out = self._linear[names][0][chunk.start : chunk.stop] if first else None
+            g, sums = gradients(traced, names, [[task] for task in chunk], out=out)
+            g = self._step.clipped_(g, axes=2, parts=parts)
+            if not first:
+                self._later(names, 0, chunk, ALL, g)
+        else:
+            a, d = gathered(traced, names, chunk)
+            for block in blocks(weight):
+                self._later(names, 0, chunk, block, (d[:, block].T @ a)[None])
+            sums = d.sum(0)[None]
+        sums = self._step.clipped_(sums, axes=1, parts=parts)
+        if first:
+            self._linear[names][1][chunk.start : chunk.stop] = sums
+        else:
+            self._later(names, 1, chunk, ALL, sums)
+
+    def _later(self, names: Names, kind: int, chunk: range, block: slice, g: torch.Tensor) -> None:
+        """A step after the first one, of a block of rows."""
+        kept, axes = self._linear[names][kind][chunk.start : chunk.stop, block], 2 - kind
+        held = self._held((names, kind, chunk.start, block.start), kept)
         if self._number == 2:  # the gradients have become moments; their place is for the weights
-            self._step.first(self._theta.linear(names)[kind], kept, axes=axes, out=kept)
+            self._step.first(self._theta.linear(names)[kind][block], kept, axes=axes, out=kept)
         self._step.later_(kept, g, held, self._number, axes=axes)
 
     def _move_scale(self, name: str, g: torch.Tensor) -> None:
@@ -166,6 +213,9 @@ class Adapted:
             weight, bias = weight.new_zeros(()), bias.new_zeros(())
         size = self._theta.linear(names)[0].numel()
         for chunk in self._chunks(size):
+            if self._together(size) == 1 and not self._step.whole:
+                self._one(names, chunk.start, x, weight, bias, found)
+                continue
             g, d = gradients(self._support, names, [self._sets[s] for s in chunk])
             if self._share is not None:
                 g.mul_(self._share[chunk.start : chunk.stop, None, None])
@@ -175,6 +225,22 @@ class Adapted:
             b = self._step.first(bias, self._step.clipped_(d, axes=1, parts=parts), axes=1)
             multiply(x, w, b, rows, chunk, found, add=low)
         return found
+
+    def _one(
+        self, names: Names, s: int, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, found: torch.Tensor
+    ) -> None:
+        """found[rows of set s], a block of the weight's rows after the other. weight, bias: as `linear` has them."""
+        a, d = gathered(self._support, names, self._sets[s])
+        if self._share is not None:
+            d = d * self._share[s].to(d.dtype)
+        part = self._rows[names != CLASSIFIER].slice(s)
+        own = self._step.first(bias, d.sum(0), axes=1)
+        for block in blocks(self._theta.linear(names)[0]):
+            w = self._step.first(weight[block] if weight.ndim else weight, d[:, block].T @ a, axes=2)
+            if weight.ndim:
+                torch.addmm(own[block], x[part], w.T, out=found[part, block])
+            else:  # θ's own product is in found
+                found[part, block] += torch.addmm(own[block], x[part], w.T)
 
     def _chunks(self, size: int) -> Iterator[range]:
         return chunks(len(self._sets), self._together(size))

@@ -209,21 +209,26 @@ def chunks(many: int, at_once: int) -> Iterator[range]:
         yield range(start, min(start + at_once, many))
 
 
+def gathered(recorded: Recorded, names: Names, units: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """A [T, in] and D [T, out] of some units."""
+    rows, trace = recorded.rows(names), recorded.trace
+    a, d = trace.inputs[names], trace.gradients[names]
+    parts = [rows.slice(unit) for unit in units]
+    if len(parts) == 1:
+        return a[parts[0]], d[parts[0]]
+    return torch.cat([a[p] for p in parts]), torch.cat([d[p] for p in parts])
+
+
 def gradients(
     recorded: Recorded, names: Names, sets: Sequence[Sequence[int]], *, out: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """G [sets, out, in] and the bias's [sets, out], each summed over the units of a set. out: where G is put."""
-    rows, trace = recorded.rows(names), recorded.trace
-    a, d = trace.inputs[names], trace.gradients[names]
     if len(sets) == 1:
-        parts = [rows.slice(unit) for unit in sets[0]]
-        if len(parts) == 1:
-            a, d = a[parts[0]], d[parts[0]]
-        else:
-            a, d = torch.cat([a[p] for p in parts]), torch.cat([d[p] for p in parts])
+        a, d = gathered(recorded, names, sets[0])
         return torch.mm(d.T, a, out=None if out is None else out[0])[None], d.sum(0)[None]
-    index, real = rows.index(sets)
-    a, d = a[index], d[index] * real.unsqueeze(-1)
+    index, real = recorded.rows(names).index(sets)
+    trace = recorded.trace
+    a, d = trace.inputs[names][index], trace.gradients[names][index] * real.unsqueeze(-1)
     return torch.bmm(d.transpose(1, 2), a, out=out), d.sum(1)
 
 
@@ -241,13 +246,6 @@ def multiply(
 
     add: to what is in found.
     """
-    if len(chunk) == 1 and not add:
-        part = rows.slice(chunk[0])
-        if b is None:
-            torch.mm(x[part], w[0].T, out=found[part])
-        else:
-            torch.addmm(b[0], x[part], w[0].T, out=found[part])
-        return
     index, real = rows.index([[s] for s in chunk])
     y = x[index] @ w.transpose(1, 2)
     if b is not None:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings, strategies
 from small import SENTENCES, bert_tokenizer, encoded, save_tiny_xlm_roberta, tiny_engine
 
-from metaner_core import bundle
+from metaner_core import bundle, per_task
 from metaner_core.encoder import load_encoder
 from metaner_core.encoding import Encoding
 from metaner_core.engine import BatchedEngine
@@ -73,6 +73,13 @@ def test_overlaps_are_predicted_too():
 @pytest.mark.parametrize("together", [2, 5])
 def test_several_sets_at_once_as_on_a_gpu(together, monkeypatch):
     monkeypatch.setattr(BatchedEngine, "_at_once", lambda self, size: together)
+    for changes in VARIANTS.values():
+        engine = tiny_engine(dataclasses.replace(SETTINGS, **changes))
+        assert_same(batched(engine).adapted(engine.source, SUPPORT), engine.adapted(engine.source, SUPPORT))
+
+
+def test_weights_are_formed_some_rows_at_a_time(monkeypatch):
+    monkeypatch.setattr(per_task, "BLOCK", 50)
     for changes in VARIANTS.values():
         engine = tiny_engine(dataclasses.replace(SETTINGS, **changes))
         assert_same(batched(engine).adapted(engine.source, SUPPORT), engine.adapted(engine.source, SUPPORT))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small import tiny_engine
 
-from metaner_core import meta_batch, optim
+from metaner_core import meta_batch, optim, per_task
 from metaner_core.engine import BatchedEngine
 from metaner_core.meta_train import MetaTrainer
 from metaner_core.settings import Settings
@@ -46,6 +46,16 @@ def test_the_sum_over_tasks_is_that_of_the_loop(changes):
         expected = sum(gradient[name] for gradient, _ in one_by_one)
         torch.testing.assert_close(g, expected, rtol=1e-8, atol=1e-11, msg=lambda m, n=name: f"{n}: {m}")
     assert value.item() == pytest.approx(sum(v for _, v in one_by_one))
+
+
+@pytest.mark.parametrize("name", ["dropout", "three inner steps", "bertadam, four steps", "sgd"])
+def test_weights_are_formed_some_rows_at_a_time(name, monkeypatch):
+    engine = tiny_engine(dataclasses.replace(SETTINGS, **VARIANTS[name]))
+    expected, _ = meta_batch.chunk_gradient(engine, TASKS, 1e-3)
+    monkeypatch.setattr(per_task, "BLOCK", 50)
+    found, _ = meta_batch.chunk_gradient(engine, TASKS, 1e-3)
+    for name, g in found.items():
+        torch.testing.assert_close(g, expected[name], rtol=1e-8, atol=1e-11)
 
 
 def test_several_tasks_products_at_once_as_on_a_gpu(monkeypatch):
