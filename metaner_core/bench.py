@@ -9,10 +9,12 @@ several rounds of it; the median counts. The reference loop runs under the same 
 """
 
 import argparse
+import ctypes
 import dataclasses
 import json
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,13 +148,13 @@ def run(work: Workload, size: Size, *, rounds: int, tell: Callable[[str], None])
     for number in range(rounds + 1):
         for name, (_, units, call) in todo.items():
             tell(f"round {number}/{rounds}: {name}")
-            before = _memory(reset=True)
+            if not number:  # the first round warms up, and shows how much memory it takes
+                memory[name] = most_memory(call)
+                continue
             started = time.perf_counter()
             call()
             _wait()
-            if number:  # the first round warms up
-                taken[name].append((time.perf_counter() - started) / units)
-            memory[name] = max(memory[name], _memory() - before)
+            taken[name].append((time.perf_counter() - started) / units)
     return [Row(name, todo[name][0], statistics.median(seconds), memory[name]) for name, seconds in taken.items()]
 
 
@@ -161,16 +163,51 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def _memory(*, reset: bool = False) -> float:
-    """MiB in use at the most since the last reset: of the GPU if there is one, else of the process."""
+def most_memory(call: Callable[[], Any]) -> float:
+    """The most memory in MiB that a call takes beyond what is taken before: of the GPU if there is one, else of glibc's
+    malloc, looked at every other millisecond."""
     if torch.cuda.is_available():
-        if reset:
-            torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.max_memory_allocated() / 2**20
-    if reset and Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    before = most = _allocated()
+    ended = threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not ended.wait(0.002):
+            most = max(most, _allocated())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        call()
+    finally:
+        ended.set()
+        thread.join()
+    return (most - before) / 2**20
+
+
+class _Mallinfo(ctypes.Structure):
+    """glibc's struct mallinfo2."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def _allocated() -> int:
+    """Bytes that the process has from glibc and has not given back; the process's own size says nothing, for freed
+    memory is kept for the next tensor."""
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = _Mallinfo
+    found = ask()
+    return int(found.uordblks + found.hblkhd)
 
 
 def by_wave(work: Workload, size: Size, budgets: Sequence[int]) -> dict[int, float]:
@@ -212,7 +249,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for shape, found in results.items():
         rate = {row["name"]: 1 / row["seconds"] for row in found["rows"]}
@@ -220,8 +257,9 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         (line,) = left.plot(GROUPS, groups, marker="o", label=f"{shape}, adapted")
         left.axhline(rate["plain tagging"], color=line.get_color(), ls=":", label=f"{shape}, plain")
         left.axhline(rate[REFERENCE], color=line.get_color(), ls="--", label=f"{shape}, loop")
-        right.plot(list(map(int, found["waves"])), list(found["waves"].values()), marker="o", label=shape)
-    left.set(xlabel="sentences a support set", xticks=GROUPS)
+        budgets = list(map(int, found["waves"]))
+        right.plot(budgets, list(found["waves"].values()), marker="o", color=line.get_color())
+    left.set(xlabel="sentences a support set")
     right.set(xlabel="tokens a wave (nearest neighbours)")
     for axes in (left, right):
         axes.set(ylabel="sentences a second", xscale="log", yscale="log")
@@ -230,10 +268,9 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
             axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             axis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
     left.set_xticks(GROUPS, [str(g) for g in GROUPS])
-    right.set_yscale("linear")
-    right.set_ylim(bottom=0)
+    right.set_xticks(budgets, [f"{b:,}" for b in budgets])
+    figure.legend(loc="outside lower center", ncols=len(results), fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 

@@ -1,0 +1,40 @@
+"""What the benchmark says of memory."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from metaner_core.bench import most_memory
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="looks at the GPU's memory where there is one")
+
+
+def hold(megabytes: int) -> torch.Tensor:
+    held = torch.ones(megabytes * 2**18)
+    time.sleep(0.05)  # long enough to be seen
+    return held
+
+
+def test_most_memory_is_what_was_held_at_once() -> None:
+    assert 100 <= most_memory(lambda: [hold(20) for _ in range(5)]) < 110
+    assert 20 <= most_memory(lambda: [hold(20).sum() for _ in range(5)]) < 50
+
+
+def test_memory_of_threads_counts() -> None:
+    both = threading.Barrier(2)
+
+    def call() -> None:
+        held = hold(40)
+        both.wait(20)
+        held.sum()
+
+    def together() -> None:
+        threads = [threading.Thread(target=call) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert 80 <= most_memory(together) < 90
