@@ -1,4 +1,4 @@
-"""What every job does first and last: options that they share, a Ray to run on, a readable log."""
+"""What every job does first and last: options that they share, a Ray to run on, a readable log. Quick to import."""
 
 import argparse
 import logging
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
-import torch
 
 from metaner_core.how import KINDS, PRECISIONS
 
@@ -62,13 +61,6 @@ def connect(address: str | None = None, *, cpus: int | None = None) -> None:
         options |= {"num_cpus": cpus or (os.cpu_count() or 1) + 2, "include_dashboard": False}
     ray.init(**options)
     quiet()
-
-
-def device(gpu: bool) -> torch.device:
-    """Where a worker or actor computes. Raises ValueError when it was promised a GPU and there is none."""
-    if gpu and not torch.cuda.is_available():
-        raise ValueError("--gpu was asked for, but torch sees no CUDA device on this machine")
-    return torch.device("cuda" if gpu else "cpu")
 
 
 def quiet() -> None:

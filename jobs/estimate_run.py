@@ -14,7 +14,8 @@ import pyarrow as pa
 import ray
 import torch
 
-from jobs.common import device, say
+from jobs.common import say
+from jobs.device import device
 from jobs.tag_job import Job
 from jobs.write_shard import parquet_bytes
 from metaner_core import bundle, schema

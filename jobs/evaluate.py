@@ -24,7 +24,8 @@ from ray.actor import ActorHandle
 from rich.console import Console
 from rich.table import Table
 
-from jobs.common import add_engine_option, add_ray_options, connect, device, run, say
+from jobs.common import add_engine_option, add_ray_options, connect, run, say
+from jobs.device import device
 from jobs.progress import told
 from metaner_core import bundle, corpora, storage
 from metaner_core.corpora import Sentence

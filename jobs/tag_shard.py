@@ -13,7 +13,7 @@ import ray
 import torch
 from ray.actor import ActorHandle
 
-from jobs.common import device
+from jobs.device import device
 from jobs.shards import Shard, record_uri
 from jobs.supervisor import DEATHS, Care, ask
 from jobs.tag_job import Job

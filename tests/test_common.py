@@ -2,7 +2,8 @@
 
 import pytest
 
-from jobs.common import connect, device, environment, run
+from jobs.common import connect, environment, run
+from jobs.device import device
 
 
 def test_an_error_of_the_users_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,7 +100,7 @@ def test_train_without_dev_is_refused() -> None:
 
 
 COMMAND = [sys.executable, "-m", "jobs.meta_train", "--preset", "demo", "--train", "train.bio", "--dev", "dev.bio"]
-OPTIONS = ["meta_updates=20", "dev_every=4", "tasks_per_update=4", "beta=1e-3"]
+OPTIONS = ["meta_updates=12", "dev_every=4", "tasks_per_update=4", "beta=1e-3"]
 
 
 @contextmanager
