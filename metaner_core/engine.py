@@ -59,8 +59,8 @@ class BatchedEngine(Engine):
 
     Memory beyond the model's own, in numbers of the model's precision: for each token of a wave 4 Σ (in + out) over the
     trained linear layers (a quarter of it the trace, the rest what autograd and the passes hold meanwhile; measured on
-    the CPU), and 3 x out x in of the largest layer for each set whose weights are formed together: one on the CPU,
-    GPU_NUMBERS / (out x in) on a GPU.
+    the CPU), and for the weights that are formed together three times their numbers: on a CPU per_task.BLOCK (for
+    bertadam the largest layer's out x in), on a GPU GPU_NUMBERS.
     """
 
     tokens: int | None = None

@@ -20,8 +20,8 @@ def count(device: torch.device | str) -> int:
 def each(call: Callable[[T], R], pieces: Sequence[T], *, device: torch.device | str) -> Iterator[R]:
     """call(piece) of every piece in order, `count(device)` of them at a time; as many results at most lie waiting.
 
-    Meanwhile torch's operations use one thread each. A call's exception is raised in its turn, and no further piece
-    is begun.
+    Meanwhile torch's operations use one thread each. A call's exception is raised in its turn; pieces that have not
+    begun by then are dropped.
     """
     threads = min(count(device), len(pieces))
     if threads < 2:

@@ -1,4 +1,4 @@
-"""What the benchmark says of memory; what else the process frees meanwhile may take some off."""
+"""What the benchmark says of memory; what else the process takes or frees meanwhile is within 1 MiB."""
 
 import threading
 import time
@@ -18,8 +18,8 @@ def hold(megabytes: int) -> torch.Tensor:
 
 
 def test_most_memory_is_what_was_held_at_once() -> None:
-    assert 95 < most_memory(lambda: [hold(20) for _ in range(5)]) < 110
-    assert 15 < most_memory(lambda: [hold(20).sum() for _ in range(5)]) < 50
+    assert most_memory(lambda: [hold(20) for _ in range(5)]) == pytest.approx(100, abs=1)
+    assert most_memory(lambda: [hold(20).sum() for _ in range(5)]) == pytest.approx(20, abs=1)
 
 
 def test_memory_of_threads_counts() -> None:
@@ -37,4 +37,4 @@ def test_memory_of_threads_counts() -> None:
         for thread in threads:
             thread.join()
 
-    assert 75 < most_memory(together) < 90
+    assert most_memory(together) == pytest.approx(80, abs=1)

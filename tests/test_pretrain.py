@@ -188,6 +188,10 @@ def test_an_encoder_to_go_on_from_must_fit(packed: Packed, written: tuple[State,
     shape = {"layers": 4, "width": 256, "heads": 4, "inner_width": 1024, "positions": 512}
     with pytest.raises(ValueError, match="vocab_size 20000 for"):
         Pretrainer(packed, small(start_from="embedded", **shape)).start()
+    load_encoder(written[1])[0].save_pretrained(tmp_path / "headless")
+    load_encoder(written[1])[1].save_pretrained(tmp_path / "headless")
+    with pytest.raises(ValueError, match=r"lacks cls\.predictions.*it must have its masked-LM head"):
+        Pretrainer(packed, small(start_from=str(tmp_path / "headless"))).start()
     other = packed_small(tmp_path, vocabulary=packed.tokenizer.get_vocab_size(), count=250)
     with pytest.raises(ValueError, match="has other pieces than the packed text: pack with tokenizer_of="):
         Pretrainer(other, small(start_from=written[1])).start()

@@ -43,7 +43,7 @@ def new_model(settings: PretrainSettings, vocabulary: int) -> BertForMaskedLM:
 def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMaskedLM:
     """The model of `settings` with the weights of the encoder `start_from`, its masked-LM head included.
 
-    Raises ValueError when shape or vocabulary are not those of the settings and the packed text.
+    Raises ValueError when shape or vocabulary are not those of the settings and the packed text, or there is no head.
     """
     source, model = settings.start_from, new_model(settings, tokenizer.get_vocab_size())
     encoder, pieces = load_encoder(source)
@@ -55,8 +55,14 @@ def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMask
         raise ValueError(
             f"start_from {source!r} has other pieces than the packed text: pack with tokenizer_of={source}"
         )
+    known: Any
+    loading: Any
     with located(source) as path:
-        known = BertForMaskedLM.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
+        known, loading = BertForMaskedLM.from_pretrained(
+            path, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+    if missing := sorted(loading["missing_keys"]):
+        raise ValueError(f"start_from {source!r} lacks {', '.join(missing)}: it must have its masked-LM head")
     model.load_state_dict(known.state_dict())
     return model
 
