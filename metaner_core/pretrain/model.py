@@ -55,12 +55,9 @@ def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMask
         raise ValueError(
             f"start_from {source!r} has other pieces than the packed text: pack with tokenizer_of={source}"
         )
-    known: Any
-    loading: Any
+    load: Any = BertForMaskedLM.from_pretrained  # its stub does not know that it can return a pair
     with located(source) as path:
-        known, loading = BertForMaskedLM.from_pretrained(
-            path, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
+        known, loading = load(path, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
     if missing := sorted(loading["missing_keys"]):
         raise ValueError(f"start_from {source!r} lacks {', '.join(missing)}: it must have its masked-LM head")
     model.load_state_dict(known.state_dict())
