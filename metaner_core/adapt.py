@@ -16,7 +16,7 @@ from metaner_core.settings import Settings
 from metaner_core.tagger import Prediction, Tagger, decode, loss
 from metaner_core.tasks import adaptation_seed
 
-PLAIN_BATCH_SUBWORDS = 4096  # padded positions in one batch of unadapted tagging
+CPU_BATCH, GPU_BATCH = 2**11, 2**15  # subwords in one batch of unadapted tagging
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Engine:
         overlaps: predict words in the repeated part of a window a second time, as the authors' scoring does.
         """
         found = [Prediction()] * len(sentences)
-        for rows in _by_length(sentences):
+        for rows in by_length(sentences, self.device):
             for row, prediction in zip(rows, self._predict([sentences[i] for i in rows], overlaps), strict=True):
                 found[row] = prediction
         return found
@@ -94,14 +94,15 @@ def restore(tagger: Tagger, theta: dict[str, torch.Tensor]) -> None:
         p.copy_(theta[name])
 
 
-def _by_length(sentences: Sequence[Encoded]) -> Iterator[list[int]]:
-    """Indices of the sentences in batches of similar length, no more than about PLAIN_BATCH_SUBWORDS each."""
+def by_length(sentences: Sequence[Encoded], device: torch.device | str) -> Iterator[list[int]]:
+    """Indices of the sentences in batches of similar length, of about as many subwords as are quick on the device."""
+    most = CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i].ids))
     rows: list[int] = []
     used = 0
     for i in order:
         cost = sum(w.stop - w.start + 2 for w in sentences[i].windows)
-        if rows and used + cost > PLAIN_BATCH_SUBWORDS:
+        if rows and used + cost > most:
             yield rows
             rows, used = [], 0
         rows.append(i)

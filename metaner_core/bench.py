@@ -120,7 +120,7 @@ def measurements(work: Workload, size: Size) -> dict[str, tuple[str, float, Call
     few, many = work.distinct(size.loop), work.distinct(size.engine)
     alone, nearest = work.sets(size.loop, 1), np.resize(work.nearest, (size.engine, 2))
     found: dict[str, tuple[str, float, Callable[[], Any]]] = {
-        "plain tagging": ("sentence", len(many), lambda: work.reference.plain(many)),
+        "plain tagging": ("sentence", len(many), lambda: work.batched.plain(many)),
         REFERENCE: ("sentence", len(few), lambda: work.reference.adapted(few, alone)),
     }
     for group in GROUPS:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from metaner_core import threads
-from metaner_core.adapt import Engine
+from metaner_core.adapt import Engine, by_length
 from metaner_core.encoding import Encoded, LabelSet, collate
 from metaner_core.how import PRECISIONS, How
 from metaner_core.per_task import Adapted, Step
@@ -25,7 +25,7 @@ from metaner_core.settings import Settings
 from metaner_core.tagger import Prediction, Tagger, decode, loss
 from metaner_core.tasks import adaptation_seed
 from metaner_core.trace import Fixed, Theta, Traced, rows_of
-from metaner_core.transformer import Noise, Packed, classify, embed, pack, run_layers
+from metaner_core.transformer import Noise, Packed, embed, finish, pack, run_layers
 from metaner_core.waves import Query, Support, tokens_of, units_of, waves
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,26 @@ class BatchedEngine(Engine):
 
     def work(self) -> dict[str, int]:
         return dataclasses.asdict(self.shared)
+
+    def plain(self, sentences: Sequence[Encoded], *, overlaps: bool = False) -> list[Prediction]:
+        """As `Engine.plain`: equal sentences once, no padding, and past the last attention the words' tokens only."""
+        found = dict.fromkeys(sentences, Prediction())
+        distinct = [sentence for sentence in found if sentence.ids]
+        theta = Theta(self.tagger)
+        batches = list(by_length(distinct, self.device))
+        done = threads.each(
+            lambda rows: self._unadapted(theta, [distinct[i] for i in rows], overlaps), batches, device=self.device
+        )
+        for rows, predictions in zip(batches, done, strict=True):
+            found.update(zip((distinct[i] for i in rows), predictions, strict=True))
+        return [found[sentence] for sentence in sentences]
+
+    @torch.no_grad()
+    def _unadapted(self, theta: Theta, sentences: Sequence[Encoded], overlaps: bool) -> list[Prediction]:
+        batch = collate(sentences, self.tokenizer, overlaps=overlaps, device=self.device)
+        packed = pack(batch)
+        logits = finish(self.tagger, packed, embed(self.tagger, packed), Fixed(theta), first=0)
+        return decode(logits, batch, self.label_set)
 
     def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
         """As `Engine.adapted`. More than one step goes the reference's way."""
@@ -134,8 +154,8 @@ class BatchedEngine(Engine):
                 theta, step, traced, members, share=share, tokens=tokens, positions=positions, together=self._at_once
             )
             x = self._bottom(theta, packed, None)
-            x = run_layers(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
-            found = decode(classify(packed, x, weights), batch, self.label_set)
+            logits = finish(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
+            found = decode(logits, batch, self.label_set)
         return found, Shared(sets=len(sets), source=len(units), waves=1)
 
     def _trace(self, theta: Theta, units: Sequence[tuple[int, object]], sets: Sequence[tuple[Support, int]]) -> Traced:
@@ -148,8 +168,7 @@ class BatchedEngine(Engine):
         noise = self._noise(packed, sets)
         x = self._bottom(theta, packed, noise)
         with torch.enable_grad():
-            x = run_layers(self.tagger, packed, x, traced, noise, first=self.settings.frozen_layers)
-            logits = classify(packed, x, traced, noise)
+            logits = finish(self.tagger, packed, x, traced, noise, first=self.settings.frozen_layers)
             logits = logits.float() if self.precision == "bf16" else logits
             assert batch.labels is not None
             if self.settings.batch_loss == "mean_of_tokens":  # the sum; _shares makes it the mean

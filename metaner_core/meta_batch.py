@@ -13,7 +13,7 @@ from metaner_core.per_task import PerTask, Step
 from metaner_core.tagger import losses
 from metaner_core.tasks import Task, dropout_seed, task_batch
 from metaner_core.trace import Fixed, Theta, Trace, Traced, rows_of
-from metaner_core.transformer import Noise, classify, embed, pack, run_layers
+from metaner_core.transformer import Noise, embed, finish, pack, run_layers
 
 # Tasks that go through the inner steps together. More bring little on a CPU, whose cache holds the weights of a few; a
 # chunk is the least that a worker can be given.
@@ -69,8 +69,7 @@ class _Chunk:
         with torch.no_grad():
             x = embed(engine.tagger, packed, noise)
             x = run_layers(engine.tagger, packed, x, Fixed(self._theta), noise, last=settings.frozen_layers)
-        x = run_layers(engine.tagger, packed, x, weights, noise, first=settings.frozen_layers)
-        logits = classify(packed, x, weights, noise)
+        logits = finish(engine.tagger, packed, x, weights, noise, first=settings.frozen_layers)
         kind, weight = settings.batch_loss, settings.max_loss_weight
         value = losses(logits, batch, task, len(examples), reduction=kind, max_loss_weight=weight).sum()
         value.backward()

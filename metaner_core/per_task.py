@@ -11,7 +11,6 @@ import torch
 
 from metaner_core import optim
 from metaner_core.trace import Names, Recorded, Rows, Theta, Trace, chunks, gathered, gradients, multiply
-from metaner_core.transformer import CLASSIFIER
 
 ALL = slice(None)
 BLOCK = 2**18  # numbers of a matrix that are formed at once on a CPU, 1 MiB: a few of them fit into its cache
@@ -64,8 +63,8 @@ class PerTask(Recorded):
 
     def __init__(self, theta: Theta, step: Step, steps: int, at_once: int) -> None:
         """steps: how many will be taken. at_once: tasks whose products are done together."""
-        super().__init__(theta.linear(CLASSIFIER)[0])
-        self._theta, self._step, self._steps, self._at_once = theta, step, steps, at_once
+        super().__init__(theta)
+        self._step, self._steps, self._at_once = step, steps, at_once
         self._number = 0
         self._linear: dict[Names, list[torch.Tensor]] = {}  # [tasks, out, in], [tasks, out]: gradients, then weights
         self._scales: dict[str, list[torch.Tensor]] = {}  # [tasks, 2, d]: weights, and the first gradients
@@ -99,7 +98,7 @@ class PerTask(Recorded):
         return found
 
     def gain_and_bias(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        gain, bias = self._scales[name][0][self.tokens.owner].unbind(1)
+        gain, bias = self._scales[name][0][self.rows((name,)).owner].unbind(1)
         return gain, bias
 
     @torch.no_grad()
@@ -197,16 +196,19 @@ class Adapted:
         """support: what recorded the units' trace. sets: units of each. share: [sets], None: 1. tokens, positions: rows
         of each set. together: for matrices of so many numbers, how many sets' are formed at once."""
         self._theta, self._step, self._support, self._sets, self._share = theta, step, support, sets, share
-        self._rows = {True: tokens, False: positions}
+        self._tokens, self._positions = tokens, positions
         self._together = together
         device = tokens.device
         self._pooled = torch.tensor([u for units in sets for u in units], dtype=torch.long, device=device)
         sizes = torch.tensor([len(units) for units in sets], device=device)
         self._pool = torch.repeat_interleave(torch.arange(len(sets), device=device), sizes)
 
+    def _rows(self, names: Names) -> Rows:
+        return self._positions if self._theta.narrow(names) else self._tokens
+
     def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
         weight, bias = self._theta.linear(names)
-        rows = self._rows[names != CLASSIFIER]
+        rows = self._rows(names)
         low = x.dtype == torch.bfloat16
         found = torch.addmm(bias, x, weight.T) if low else x.new_empty(len(x), len(bias))
         if low:  # W - W' is below W's resolution: x W'ᵀ = x Wᵀ + x (W' - W)ᵀ, with θ left out of the step
@@ -233,7 +235,7 @@ class Adapted:
         a, d = gathered(self._support, names, self._sets[s])
         if self._share is not None:
             d = d * self._share[s].to(d.dtype)
-        part = self._rows[names != CLASSIFIER].slice(s)
+        part = self._rows(names).slice(s)
         own = self._step.first(bias, d.sum(0), axes=1)
         for block in blocks(self._theta.linear(names)[0]):
             w = self._step.first(weight[block] if weight.ndim else weight, d[:, block].T @ a, axes=2)
@@ -252,5 +254,5 @@ class Adapted:
             g.mul_(self._share[:, None, None])
         g = self._step.clipped_(g, axes=1, parts=[g.shape[-1]])
         moved = self._step.first(self._theta.scale(name), g, axes=1)
-        gain, bias = moved[self._rows[True].owner].unbind(1)
+        gain, bias = moved[self._rows((name,)).owner].unbind(1)
         return torch.addcmul(bias, x, gain).to(x.dtype)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from metaner_core.transformer import CLASSIFIER, Packed
+from metaner_core.transformer import CLASSIFIER, Packed, narrow
 
 Names = tuple[str, ...]
 
@@ -23,8 +23,8 @@ Names = tuple[str, ...]
 class Trace:
     """What a backward pass leaves for each linear module (or modules side by side) and each LayerNorm.
 
-    inputs: A, [N, in]; gradients: D, [N, out]; scales: gradients of gain and bias, [units, 2, d]. The classifier's rows
-    are the batch's positions, all others' its tokens.
+    inputs: A, [N, in]; gradients: D, [N, out]; scales: gradients of gain and bias, [units, 2, d]. Rows are the batch's
+    tokens or, of modules past the last attention, its positions.
     """
 
     inputs: dict[Names, torch.Tensor] = field(default_factory=dict)
@@ -100,8 +100,9 @@ class _Scale(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         gain = ctx.weights.gain_and_bias(ctx.name)[0]
         both = torch.stack([d * x, d], 1).to(gain.dtype)
-        sums = both.new_zeros(len(ctx.weights.tokens.counts), *both.shape[1:])
-        ctx.weights.trace.scales[ctx.name] = sums.index_add_(0, ctx.weights.tokens.owner, both)
+        rows = ctx.weights.rows((ctx.name,))
+        sums = both.new_zeros(len(rows.counts), *both.shape[1:])
+        ctx.weights.trace.scales[ctx.name] = sums.index_add_(0, rows.owner, both)
         return (d * gain).to(d.dtype), None, None, None
 
 
@@ -111,8 +112,9 @@ class Recorded(ABC):
     tokens: Rows  # of each unit
     positions: Rows
 
-    def __init__(self, like: torch.Tensor) -> None:
-        self.trace = Trace()
+    def __init__(self, theta: "Theta") -> None:
+        self._theta, self.trace = theta, Trace()
+        like = theta.linear(CLASSIFIER)[0]
         # Something that wants a gradient, or autograd would not come back to the lowest layer that is trained.
         self._handle = torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=True)
 
@@ -123,7 +125,7 @@ class Recorded(ABC):
         return _Scale.apply(x, self._handle, self, name)  # type: ignore[no-untyped-call]
 
     def rows(self, names: Names) -> Rows:
-        return self.positions if names == CLASSIFIER else self.tokens
+        return self.positions if self._theta.narrow(names) else self.tokens
 
     @abstractmethod
     def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
@@ -148,6 +150,7 @@ class Theta:
         self._dtype = dtype
         self._modules: dict[str, Any] = dict(tagger.named_modules())
         self._kept: dict[Names, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._narrow = narrow(tagger)
 
     def linear(self, names: Names) -> tuple[torch.Tensor, torch.Tensor]:
         """W [out, in] and b [out]. Read once: a Theta must not outlive a change of the parameters."""
@@ -164,6 +167,10 @@ class Theta:
         """Gain and bias, [2, d]."""
         module = self._modules[name]
         return torch.stack([module.weight.detach(), module.bias.detach()])
+
+    def narrow(self, names: Names) -> bool:
+        """Whether these modules see the batch's positions only, and not all its tokens."""
+        return names[0] in self._narrow
 
     def outputs(self, names: Names) -> list[int]:
         """Rows of W that each module has."""
@@ -187,10 +194,6 @@ class Fixed:
 
 class Traced(Recorded):
     """θ for all tokens, with a trace."""
-
-    def __init__(self, theta: Theta) -> None:
-        super().__init__(theta.linear(CLASSIFIER)[0])
-        self._theta = theta
 
     def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
         weight, bias = self._theta.linear(names)

@@ -17,8 +17,16 @@ from metaner_core.encoder import layers
 from metaner_core.encoding import Batch
 
 SIMILAR, NEARLY = 1.25, 8  # rows of up to SIMILAR times the tokens, and NEARLY more, share one padded attention
+LAYER = "encoder.encoder.layer."
 QKV = ("attention.self.query", "attention.self.key", "attention.self.value")
 CLASSIFIER = ("classifier",)
+NARROW = (
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+    "intermediate.dense",
+    "output.dense",
+    "output.LayerNorm",
+)
 
 
 class Weights(Protocol):
@@ -113,9 +121,9 @@ class Noise:
         self._positions = torch.bincount(owner[columns], minlength=many)
         self._lengths = packed.lengths
 
-    def tokens(self, x: torch.Tensor) -> torch.Tensor:
-        """On vectors of all tokens, [N, d]."""
-        return self._dropped(x, self._tokens)
+    def tokens(self, x: torch.Tensor, at: torch.Tensor | None = None) -> torch.Tensor:
+        """On vectors of all tokens, [N, d], or of those at an index [P]: each sees what it would among all."""
+        return self._dropped(x, self._tokens, at)
 
     def positions(self, x: torch.Tensor) -> torch.Tensor:
         """On vectors of the batch's positions, [P, d]."""
@@ -126,9 +134,10 @@ class Noise:
         rows = zip(self._rows, self._lengths, strict=True)
         return [self._mask(self._generators[o], (heads, n, n), like) for o, n in rows]
 
-    def _dropped(self, x: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    def _dropped(self, x: torch.Tensor, counts: torch.Tensor, at: torch.Tensor | None = None) -> torch.Tensor:
         drawn = zip(self._generators, counts.tolist(), strict=True)
-        return x * torch.cat([self._mask(g, (n, x.shape[1]), x) for g, n in drawn])
+        masks = torch.cat([self._mask(g, (n, x.shape[1]), x) for g, n in drawn])
+        return x * (masks if at is None else masks[at])
 
     def _mask(self, generator: torch.Generator, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         keep = torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(1 - self._p, generator=generator)
@@ -169,7 +178,7 @@ def run_layers(
     """[N, d] through the layers first .. last (exclusive; None: to the top)."""
     stack = layers(tagger.get_submodule("encoder"))
     for number in range(first, len(stack) if last is None else last):
-        x = _layer(stack[number], f"encoder.encoder.layer.{number}.", packed, x, weights, noise)
+        x = _layer(stack[number], f"{LAYER}{number}.", packed, x, weights, noise)
     return x
 
 
@@ -179,17 +188,49 @@ def classify(packed: Packed, x: torch.Tensor, weights: Weights, noise: Noise | N
     return weights.linear(CLASSIFIER, x if noise is None else noise.positions(x))
 
 
-def _layer(
-    layer: Any, prefix: str, packed: Packed, x: torch.Tensor, weights: Weights, noise: Noise | None
+def finish(
+    tagger: nn.Module, packed: Packed, x: torch.Tensor, weights: Weights, noise: Noise | None = None, *, first: int
 ) -> torch.Tensor:
+    """Logits [P, C] from the tokens' vectors [N, d] below layer `first`: `run_layers` and `classify` in less time.
+
+    Past the last attention tokens do not meet any more, so only those at the batch's positions go on: what
+    `narrow` names sees P rows and no N. What the others would come to has no part in logits, loss or gradient.
+    """
+    top = len(layers(tagger.get_submodule("encoder"))) - 1
+    if first > top:
+        return classify(packed, x, weights, noise)
+    x = run_layers(tagger, packed, x, weights, noise, first=first, last=top)
+    layer = layers(tagger.get_submodule("encoder"))[top]
+    x = _layer(layer, f"{LAYER}{top}.", packed, x, weights, noise, at=packed.positions)
+    return weights.linear(CLASSIFIER, x if noise is None else noise.positions(x))
+
+
+def narrow(tagger: nn.Module) -> frozenset[str]:
+    """The modules that `finish` applies at the batch's positions only."""
+    top = len(layers(tagger.get_submodule("encoder"))) - 1
+    return frozenset((*CLASSIFIER, *(f"{LAYER}{top}.{name}" for name in NARROW)))
+
+
+def _layer(
+    layer: Any,
+    prefix: str,
+    packed: Packed,
+    x: torch.Tensor,
+    weights: Weights,
+    noise: Noise | None,
+    at: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """at: index [P] of the tokens that are wanted; None: all."""
+
     def dense(name: str, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         y = weights.linear((f"{prefix}{name}.dense",), x)
-        y = residual + (y if noise is None else noise.tokens(y))
+        y = residual + (y if noise is None else noise.tokens(y, at))
         norm = layer.get_submodule(f"{name}.LayerNorm")
         return weights.scale(f"{prefix}{name}.LayerNorm", F.layer_norm(y, y.shape[-1:], eps=norm.eps))
 
     qkv = weights.linear(tuple(prefix + name for name in QKV), x)
-    x = dense("attention.output", _attention(qkv, packed, layer.attention.self.num_attention_heads, noise), x)
+    context = _attention(qkv, packed, layer.attention.self.num_attention_heads, noise)
+    x = dense("attention.output", *((context, x) if at is None else (context[at], x[at])))
     inner = layer.intermediate.intermediate_act_fn(weights.linear((f"{prefix}intermediate.dense",), x))
     return dense("output", inner, x)
 

@@ -120,7 +120,7 @@ def test_masking_and_the_max_loss_have_no_part_in_adaptation(engine):
 
 @pytest.mark.parametrize("batch_subwords", [1, 25, 10_000])
 def test_plain_predictions_are_each_sentences_own_in_the_order_given(engine, monkeypatch, batch_subwords):
-    monkeypatch.setattr(adapt, "PLAIN_BATCH_SUBWORDS", batch_subwords)
+    monkeypatch.setattr(adapt, "CPU_BATCH", batch_subwords)
     for sentence, found in zip(engine.source, engine.plain(engine.source), strict=True):
         best, label = word_logits(engine.tagger, sentence, engine.tokenizer).softmax(-1).max(-1)
         assert found.labels == tuple(engine.label_set.names[i] for i in label)

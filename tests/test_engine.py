@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings, strategies
 from small import SENTENCES, bert_tokenizer, encoded, save_tiny_xlm_roberta, tiny_engine
 
-from metaner_core import bundle, per_task
+from metaner_core import adapt, bundle, per_task
 from metaner_core.encoder import load_encoder
 from metaner_core.encoding import Encoding
 from metaner_core.engine import BatchedEngine
@@ -98,6 +98,22 @@ def test_empty_sentences_and_none_at_all():
     alone = engine.adapted(engine.source[:1], SUPPORT[:1])
     assert engine.adapted([empty, engine.source[0], empty], SUPPORT[[5, 0, 7]]) == [Prediction(), *alone, Prediction()]
     assert engine.adapted([], SUPPORT[:0]) == []
+    (unadapted,) = engine.plain(engine.source[:1])
+    assert engine.plain([empty, engine.source[0], empty]) == [Prediction(), unadapted, Prediction()]
+    assert engine.plain([empty]) == [Prediction()]
+    assert engine.plain([]) == []
+
+
+@pytest.mark.parametrize("tokens", [1, 25, 10_000])
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
+def test_without_adaptation_it_predicts_what_transformers_does(family, tokens, tmp_path, monkeypatch):
+    monkeypatch.setattr(adapt, "CPU_BATCH", tokens)
+    encoder, tokenizer = (None, None) if family == "bert" else load_encoder(save_tiny_xlm_roberta(tmp_path))
+    for changes in VARIANTS.values():
+        engine = tiny_engine(dataclasses.replace(SETTINGS, **changes), encoder=encoder, tokenizer=tokenizer)
+        sentences = [*engine.source, *engine.source[3:5]]
+        for overlaps in (False, True):
+            assert_same(batched(engine).plain(sentences, overlaps=overlaps), engine.plain(sentences, overlaps=overlaps))
 
 
 @settings(max_examples=25, deadline=None)

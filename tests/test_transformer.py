@@ -9,7 +9,7 @@ from small import encoded, save_tiny_xlm_roberta, tiny_engine
 from metaner_core.encoder import load_encoder, require_known
 from metaner_core.encoding import collate
 from metaner_core.settings import Settings
-from metaner_core.transformer import ModuleWeights, Noise, classify, embed, pack, run_layers
+from metaner_core.transformer import ModuleWeights, Noise, classify, embed, finish, narrow, pack, run_layers
 
 SETTINGS = Settings(window=8, window_context=3, frozen_layers=1)
 
@@ -35,6 +35,43 @@ def test_it_computes_what_transformers_does(engine, window):
     batch = collate(encoded(settings, engine.tokenizer), engine.tokenizer, label_set=engine.label_set)
     assert not batch.attention.all()  # there is padding
     torch.testing.assert_close(logits(engine, batch), engine.tagger(batch), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+@pytest.mark.parametrize("first", [0, 1, 2, 3])
+@pytest.mark.parametrize("overlaps", [False, True])
+@torch.no_grad()
+def test_the_tokens_that_are_not_asked_for_have_no_part_in_the_logits(engine, overlaps, first, dropped):
+    batch = collate(engine.source, engine.tokenizer, overlaps=overlaps)
+    packed, weights = pack(batch), ModuleWeights(engine.tagger)
+    assert len(batch.row) < packed.tokens
+    owners = range(batch.sentences)
+    seen = noise(packed, 0.3, owners, owners) if dropped else None
+    x = run_layers(engine.tagger, packed, embed(engine.tagger, packed, seen), weights, seen, last=first)
+    found = finish(engine.tagger, packed, x, weights, seen, first=first)
+    expected = logits(engine, batch, noise(packed, 0.3, owners, owners) if dropped else None)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
+def test_modules_past_the_last_attention_see_the_positions_only(engine):
+    rows = {}
+
+    class Watched(ModuleWeights):
+        def linear(self, names, x):
+            rows.update(dict.fromkeys(names, len(x)))
+            return super().linear(names, x)
+
+        def scale(self, name, x):
+            rows[name] = len(x)
+            return super().scale(name, x)
+
+    batch = collate(engine.source, engine.tokenizer)
+    packed = pack(batch)
+    finish(engine.tagger, packed, embed(engine.tagger, packed), Watched(engine.tagger), first=0)
+    assert {name for name, n in rows.items() if n == len(batch.row)} == narrow(engine.tagger)
+    assert len(narrow(engine.tagger)) == 6
+    assert {name for name, n in rows.items() if n == packed.tokens} == set(rows) - narrow(engine.tagger)
 
 
 @torch.no_grad()
