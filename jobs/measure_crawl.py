@@ -2,6 +2,7 @@
 
     python -m jobs.measure_crawl --bundle out/bundle --output out/measured                    # 10,000 and 100,000
     python -m jobs.measure_crawl --bundle out/bundle --output out/measured --documents 1000 10000 --unadapted
+    python -m jobs.measure_crawl --bundle out/mbert --output out/measured --documents 120 --shard-mb 0.003
 
 Each run is a process of its own. Processor time, unlike the clock's, hardly minds what else the machine does.
 """
@@ -23,7 +24,6 @@ from jobs.shards import MANIFEST
 from metaner_core import corpora, storage
 
 LANGUAGES = ("es", "nl", "de", "fr", "zh")
-SHARD_MB = 0.25  # small, so that a small crawl has many shards too
 
 
 def make(path: Path, documents: int, sentences: int) -> None:
@@ -39,10 +39,10 @@ def make(path: Path, documents: int, sentences: int) -> None:
             file.write(json.dumps({"id": f"{n}", "text": text, "language": language}, ensure_ascii=False) + "\n")
 
 
-def tag(bundle: str, crawl: Path, output: Path, actors: int, more: Sequence[str]) -> dict[str, Any]:
+def tag(bundle: str, crawl: Path, output: Path, more: Sequence[str]) -> dict[str, Any]:
     """Tag a crawl in a process of its own. Returns the manifest."""
     command = [sys.executable, "-m", "jobs.bulk_tag", "--bundle", bundle, "--input", str(crawl)]
-    command += ["--output", str(output), f"--actors={actors}", f"--shard-mb={SHARD_MB}", *more]
+    command += ["--output", str(output), *more]
     subprocess.run(command, check=True)
     return json.loads((output / MANIFEST).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
@@ -66,25 +66,27 @@ def main() -> None:
     )
     parser.add_argument("--bundle", required=True)
     parser.add_argument("--output", required=True, help="an unused local folder")
-    parser.add_argument("--documents", type=int, nargs=2, default=(10_000, 100_000), help="(default: 10000 100000)")
+    sizes = "of the crawls, the first of which two actors tag too (default: 10000 100000)"
+    parser.add_argument("--documents", type=int, nargs="+", default=(10_000, 100_000), help=sizes)
     parser.add_argument("--sentences", type=int, default=2, help="of a document (default: 2)")
+    size = "text in a shard; each actor should get a dozen of them (default: 0.25)"
+    parser.add_argument("--shard-mb", type=float, default=0.25, help=size)
     parser.add_argument("--unadapted", action="store_true")
     options = parser.parse_args()
     storage.require_unused(options.output, "measurement")
     output = Path(options.output)
-    few, many = options.documents
     found = []
-    for documents, actors in ((few, 1), (many, 1), (few, 2)):
+    for documents, actors in (*((n, 1) for n in options.documents), (options.documents[0], 2)):
         crawl = output / f"crawl-{documents}.jsonl"
         make(crawl, documents, options.sentences)
-        more = ["--unadapted"] if options.unadapted else []
-        found.append(measured(tag(options.bundle, crawl, output / f"tagged-{documents}-{actors}", actors, more)))
+        more = [f"--actors={actors}", f"--shard-mb={options.shard_mb}", *["--unadapted"][: options.unadapted]]
+        found.append(measured(tag(options.bundle, crawl, output / f"tagged-{documents}-{actors}", more)))
     (output / "measured.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     Console(width=110).print(table(found))
 
 
 def table(found: Sequence[dict[str, float]]) -> Table:
-    """The runs, and the second and third as parts of the first."""
+    """The runs, and all after the first as parts of it."""
     shown = Table(title="Bulk tagging")
     for name in found[0]:
         shown.add_column(name.replace("_", " "), justify="right")
