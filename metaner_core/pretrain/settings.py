@@ -89,7 +89,7 @@ class PretrainSettings(Checked):
 
     steps: int = 20_000
     batch: int = 32  # sequences
-    length: int = 132  # pieces in a sequence, [CLS] and [SEP] included: no less than what a tagger's windows of 128 take
+    length: int = 132  # pieces in a sequence, [CLS] and [SEP] included: a tagger's windows take 130
     translation_share: float = 0.4  # of the batches: translation LM, the others mono text
     language_exponent: float = 0.7  # a language is drawn ∝ tokens^exponent
     mask_rate: float = 0.2
