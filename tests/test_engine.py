@@ -109,8 +109,8 @@ def test_empty_sentences_and_none_at_all():
 def test_without_adaptation_it_predicts_what_transformers_does(family, tokens, tmp_path, monkeypatch):
     monkeypatch.setattr(adapt, "CPU_BATCH", tokens)
     encoder, tokenizer = (None, None) if family == "bert" else load_encoder(save_tiny_xlm_roberta(tmp_path))
-    for changes in VARIANTS.values():
-        engine = tiny_engine(dataclasses.replace(SETTINGS, **changes), encoder=encoder, tokenizer=tokenizer)
+    for name in ("paper", "loss of all tokens", "no windows"):
+        engine = tiny_engine(dataclasses.replace(SETTINGS, **VARIANTS[name]), encoder=encoder, tokenizer=tokenizer)
         sentences = [*engine.source, *engine.source[3:5]]
         for overlaps in (False, True):
             assert_same(batched(engine).plain(sentences, overlaps=overlaps), engine.plain(sentences, overlaps=overlaps))
