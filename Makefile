@@ -15,7 +15,7 @@ demo: setup      ## meta-train, evaluate on five languages, tag a small crawl, s
 	$(RUN)python -m jobs.demo
 
 test: setup lint ## all tests; those that need a GPU skip themselves
-	$(RUN)python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder  # or the longest files come last
+	$(RUN)python -m pytest --numprocesses 2 --dist loadfile
 
 bench: setup     ## how fast tagging, adapting and meta-training are here; table, plot and figures in out/bench
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,bench]"

@@ -79,7 +79,8 @@ def main() -> None:
     for documents, actors in (*((n, 1) for n in options.documents), (options.documents[0], 2)):
         crawl = output / f"crawl-{documents}.jsonl"
         make(crawl, documents, options.sentences)
-        more = [f"--actors={actors}", f"--shard-mb={options.shard_mb}", *["--unadapted"][: options.unadapted]]
+        more = [f"--actors={actors}", f"--shard-mb={options.shard_mb}"]
+        more += ["--unadapted"] if options.unadapted else []
         found.append(measured(tag(options.bundle, crawl, output / f"tagged-{documents}-{actors}", more)))
     (output / "measured.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     Console(width=110).print(table(found))

@@ -156,8 +156,13 @@ class Theta:
         """W [out, in] and b [out]. Read once: a Theta must not outlive a change of the parameters."""
         if names not in self._kept:
             parts = [self._modules[name] for name in names]
-            weight = torch.cat([p.weight.detach() for p in parts])
-            bias = torch.cat([p.bias.detach() for p in parts])
+            weight, bias = (
+                parts[0].weight.detach(),
+                parts[0].bias.detach(),
+            )  # as it is: a copy would be one of the model
+            if len(parts) > 1:
+                weight = torch.cat([p.weight.detach() for p in parts])
+                bias = torch.cat([p.bias.detach() for p in parts])
             self._kept[names] = (
                 (weight, bias) if self._dtype is None else (weight.to(self._dtype), bias.to(self._dtype))
             )

@@ -17,7 +17,7 @@ from metaner_core.encoder import layers
 from metaner_core.encoding import Batch
 
 SIMILAR, NEARLY = 1.25, 8  # rows of up to SIMILAR times the tokens, and NEARLY more, share one padded attention
-LAYER = "encoder.encoder.layer."
+STACK = "encoder.encoder.layer."  # where a tagger has its layers, by number
 QKV = ("attention.self.query", "attention.self.key", "attention.self.value")
 CLASSIFIER = ("classifier",)
 NARROW = (
@@ -178,7 +178,7 @@ def run_layers(
     """[N, d] through the layers first .. last (exclusive; None: to the top)."""
     stack = layers(tagger.get_submodule("encoder"))
     for number in range(first, len(stack) if last is None else last):
-        x = _layer(stack[number], f"{LAYER}{number}.", packed, x, weights, noise)
+        x = _layer(stack[number], f"{STACK}{number}.", packed, x, weights, noise)
     return x
 
 
@@ -194,21 +194,21 @@ def finish(
     """Logits [P, C] from the tokens' vectors [N, d] below layer `first`: `run_layers` and `classify` in less time.
 
     Past the last attention tokens do not meet any more, so only those at the batch's positions go on: what
-    `narrow` names sees P rows and no N. What the others would come to has no part in logits, loss or gradient.
+    `narrow` names sees P rows, not N. What the others would come to has no part in logits, loss or gradient.
     """
-    top = len(layers(tagger.get_submodule("encoder"))) - 1
+    stack = layers(tagger.get_submodule("encoder"))
+    top = len(stack) - 1
     if first > top:
         return classify(packed, x, weights, noise)
     x = run_layers(tagger, packed, x, weights, noise, first=first, last=top)
-    layer = layers(tagger.get_submodule("encoder"))[top]
-    x = _layer(layer, f"{LAYER}{top}.", packed, x, weights, noise, at=packed.positions)
+    x = _layer(stack[top], f"{STACK}{top}.", packed, x, weights, noise, at=packed.positions)
     return weights.linear(CLASSIFIER, x if noise is None else noise.positions(x))
 
 
 def narrow(tagger: nn.Module) -> frozenset[str]:
     """The modules that `finish` applies at the batch's positions only."""
     top = len(layers(tagger.get_submodule("encoder"))) - 1
-    return frozenset((*CLASSIFIER, *(f"{LAYER}{top}.{name}" for name in NARROW)))
+    return frozenset((*CLASSIFIER, *(f"{STACK}{top}.{name}" for name in NARROW)))
 
 
 def _layer(
