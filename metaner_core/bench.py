@@ -52,7 +52,7 @@ class Size:
     tasks: int
 
 
-SIZES = {"embedded": Size(32, 512, 16), "bert-base": Size(4, 48, 8)}
+SIZES = {"embedded": Size(32, 512, 32), "bert-base": Size(4, 48, 16)}
 GPU_SIZES = {"embedded": Size(64, 8192, 64), "bert-base": Size(64, 2048, 32)}
 
 

@@ -24,7 +24,7 @@ from metaner_core.per_task import Adapted, Step
 from metaner_core.settings import Settings
 from metaner_core.tagger import Prediction, Tagger, decode, loss
 from metaner_core.tasks import adaptation_seed
-from metaner_core.trace import Fixed, Theta, Traced, rows_of
+from metaner_core.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.transformer import Noise, Packed, embed, finish, pack, run_layers
 from metaner_core.waves import Query, Support, tokens_of, units_of, waves
 
@@ -141,7 +141,7 @@ class BatchedEngine(Engine):
         sets = list(dict.fromkeys(query.set for query in wave))
         units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in wave for u in units_of(*query.set)))}
         theta = Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
-        traced = self._trace(theta, list(units), sets)
+        trace = self._trace(theta, list(units), sets)
         members = [[units[unit] for unit in units_of(*key)] for key in sets]
         batch = collate([q.sentence for q in wave], self.tokenizer, overlaps=overlaps, device=self.device)
         packed = pack(batch)
@@ -151,20 +151,20 @@ class BatchedEngine(Engine):
         step = Step(self.settings.optimizer, self.settings.gamma)
         with torch.no_grad():
             weights = Adapted(
-                theta, step, traced, members, share=share, tokens=tokens, positions=positions, together=self._at_once
+                theta, step, trace, members, share=share, tokens=tokens, positions=positions, together=self._at_once
             )
             x = self._bottom(theta, packed, None)
             logits = finish(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
             found = decode(logits, batch, self.label_set)
         return found, Shared(sets=len(sets), source=len(units), waves=1)
 
-    def _trace(self, theta: Theta, units: Sequence[tuple[int, object]], sets: Sequence[tuple[Support, int]]) -> Traced:
+    def _trace(self, theta: Theta, units: Sequence[tuple[int, object]], sets: Sequence[tuple[Support, int]]) -> Trace:
         """Forward and backward of every source sentence in the wave, once."""
         sentences = [self.source[i] for i, _ in units]
         batch = collate(sentences, self.tokenizer, label_set=self.label_set, device=self.device)
         packed = pack(batch)
         traced = Traced(theta)
-        traced.tokens, traced.positions = rows_of(packed, self._tensor(range(len(units))), len(units))
+        traced.record(*rows_of(packed, self._tensor(range(len(units))), len(units)))
         noise = self._noise(packed, sets)
         x = self._bottom(theta, packed, noise)
         with torch.enable_grad():
@@ -176,7 +176,7 @@ class BatchedEngine(Engine):
             else:
                 value = loss(logits, batch, reduction="sum_of_sentences", max_loss_weight=0.0)
             value.backward()
-        return traced
+        return traced.trace
 
     @torch.no_grad()
     def _bottom(self, theta: Theta, packed: Packed, noise: Noise | None) -> torch.Tensor:

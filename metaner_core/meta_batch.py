@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
+from metaner_core import threads, workers
 from metaner_core.adapt import Engine
 from metaner_core.per_task import PerTask, Step
 from metaner_core.tagger import losses
@@ -15,19 +16,21 @@ from metaner_core.tasks import Task, dropout_seed, task_batch
 from metaner_core.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.transformer import Noise, embed, finish, pack, run_layers
 
-# Tasks that go through the inner steps together. More bring little on a CPU, whose cache holds the weights of a few; a
-# chunk is the least that a worker can be given.
-CPU_TASKS, GPU_TASKS = 4, 16
-NUMBERS = 2**32  # kept for a chunk at most, 16 GiB in fp32: for each task as many as there are trained parameters
+CPU_TASKS, GPU_TASKS = 8, 16  # that go through the inner steps together, at most; more bring little
+# Kept for a chunk at most, 2 and 16 GiB in fp32: for each task its weights and the first step's gradients.
+CPU_NUMBERS, GPU_NUMBERS = 2**29, 2**32
 
 Gradient = dict[str, torch.Tensor]
 Weights = Traced | PerTask
 
 
-def tasks_at_once(engine: Engine) -> int:
-    """Size of a chunk: of the model and the kind of device alone, for it leaves its trace in the rounding."""
-    most = CPU_TASKS if torch.device(engine.device).type == "cpu" else GPU_TASKS
-    return max(1, min(most, NUMBERS // sum(p.numel() for p in engine.tagger.trained().values())))
+def tasks_at_once(engine: Engine, tasks: int) -> int:
+    """Size of a chunk, for a meta-update of so many tasks: every worker, and each of its threads, is to get one."""
+    cpu = torch.device(engine.device).type == "cpu"
+    most, room = (CPU_TASKS, CPU_NUMBERS) if cpu else (GPU_TASKS, GPU_NUMBERS)
+    kept = 2 * sum(p.numel() for p in engine.tagger.trained().values())
+    hands = workers.count() * threads.count(engine.device)
+    return max(1, min(most, room // kept, -(-tasks // hands)))
 
 
 def chunk_gradient(engine: Engine, tasks: Sequence[Task], alpha: float) -> tuple[Gradient, torch.Tensor]:
@@ -51,7 +54,7 @@ class _Chunk:
         weights: Weights = Traced(self._theta)
         for _ in range(settings.inner_steps):
             self._trace([task.support for task in self._tasks], weights, masking="support")
-            moved.move(weights)
+            moved.move(weights.trace)
             weights = moved
         value = self._trace([(task.query,) for task in self._tasks], weights, masking="query")
         return self._at_query(weights.trace), value
@@ -64,7 +67,7 @@ class _Chunk:
         packed = pack(batch)
         owners = [n for n, ids in enumerate(examples) for _ in ids]
         task = torch.tensor(owners, dtype=torch.long, device=engine.device)
-        weights.tokens, weights.positions = rows_of(packed, task, len(examples))
+        weights.record(*rows_of(packed, task, len(examples)))
         noise = Noise(settings.dropout, self._generators, packed, owners) if settings.dropout else None
         with torch.no_grad():
             x = embed(engine.tagger, packed, noise)

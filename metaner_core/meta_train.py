@@ -61,7 +61,7 @@ class MetaTrainer:
         settings, trained = self.engine.settings, self.engine.tagger.trained()
         factor = optim.schedule(update, updates=settings.meta_updates, warmup=settings.warmup)
         alpha = settings.alpha * (factor if settings.alpha_follows_schedule else 1.0)
-        # Added up in float64, so that the order of the tasks, and so the number of workers, leaves no trace.
+        # Added up in float64, so that the order of the tasks leaves no trace.
         total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in trained.items()}
         query_loss = torch.zeros((), dtype=torch.float64, device=self.engine.device)
         for gradient, value in self.gradients(self._tasks.of_update(update), alpha):
@@ -80,12 +80,12 @@ class MetaTrainer:
     def gradients(self, tasks: Sequence[Task], alpha: float) -> Iterator[tuple[Gradient, torch.Tensor | float]]:
         """Gradients and query losses of this worker's share: sums over chunks of tasks; by the reference, of each task.
 
-        Chunks are shared out whole: which tasks were together leaves its trace in the rounding, and must not depend on
-        the number of workers.
+        Chunks are shared out whole. Which tasks were together, and so the number of workers, leaves its trace in the
+        rounding.
         """
         if not isinstance(self.engine, BatchedEngine):
             return (self.task_gradient(task, alpha) for task in workers.share(tasks))
-        parts = [tasks[p.start : p.stop] for p in chunks(len(tasks), tasks_at_once(self.engine))]
+        parts = [tasks[p.start : p.stop] for p in chunks(len(tasks), tasks_at_once(self.engine, len(tasks)))]
         own = list(workers.share(parts))
         return threads.each(lambda part: chunk_gradient(self.engine, part, alpha), own, device=self.engine.device)
 

@@ -12,6 +12,7 @@ import torch
 from metaner_core import optim
 from metaner_core.trace import Names, Recorded, Rows, Theta, Trace, chunks, gathered, gradients, multiply
 
+Pair = tuple[torch.Tensor, torch.Tensor]
 ALL = slice(None)
 BLOCK = 2**18  # numbers of a matrix that are formed at once on a CPU, 1 MiB: a few of them fit into its cache
 
@@ -57,122 +58,115 @@ class Step:
 class PerTask(Recorded):
     """For each unit (a task) weights of its own after a number of inner steps; with a trace.
 
-    After the first step no weights are kept but the gradients that lead there from θ: they are the step's whole
-    history, and forming a task's matrix while it is in the cache costs less than fetching it.
+    Of the first step the gradients are kept too, for they are all of its history, until the second one is taken.
     """
 
     def __init__(self, theta: Theta, step: Step, steps: int, at_once: int) -> None:
         """steps: how many will be taken. at_once: tasks whose products are done together."""
         super().__init__(theta)
         self._step, self._steps, self._at_once = step, steps, at_once
-        self._number = 0
-        self._linear: dict[Names, list[torch.Tensor]] = {}  # [tasks, out, in], [tasks, out]: gradients, then weights
-        self._scales: dict[str, list[torch.Tensor]] = {}  # [tasks, 2, d]: weights, and the first gradients
+        self._number = 0  # of the step that was taken last
+        self._linear: dict[Names, Pair] = {}
+        self._first: dict[Names, Pair] = {}  # the first gradients
+        self._scales: dict[str, Pair] = {}  # [tasks, 2, d]: weights, and the first gradients
         self._moments: dict[object, optim.Moments] = {}  # if more than two steps are taken
 
+    @torch.no_grad()
+    def move(self, trace: Trace) -> None:
+        """Take the next step along the gradients in a trace: of θ for the first one, else of these weights."""
+        self._number += 1
+        for names in trace.inputs:
+            if self._number == 1:
+                self._linear[names], self._first[names] = self._empty(names, trace), self._empty(names, trace)
+            for chunk in self._chunks(trace):
+                self._move_linear(trace, names, chunk)
+            if self._number == 2:
+                del self._first[names]
+        for name, g in trace.scales.items():
+            self._move_scale(name, g)
+
     def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
-        weight, bias = self._theta.linear(names)
-        found = x.new_empty(len(x), len(bias))
-        for chunk in self._chunks():
-            own = self._formed(names, 1, chunk)
+        w, b = self._linear[names]
+        found = x.new_empty(len(x), b.shape[1])
+        for chunk in self._chunks(self.trace):
             if self._at_once > 1:
-                multiply(x, self._formed(names, 0, chunk), own, self.rows(names), chunk, found)
+                multiply(x, w[_of(chunk)], b[_of(chunk)], self.trace.rows(names), chunk, found)
                 continue
-            part = self.rows(names).slice(chunk.start)
-            for block in self._blocks(weight):
-                w = self._formed(names, 0, chunk, block)[0]
-                torch.addmm(own[0, block], x[part], w.T, out=found[part, block])
+            task, part = chunk.start, self.trace.rows(names).slice(chunk.start)
+            torch.addmm(b[task], x[part], w[task].T, out=found[part])
         return found
 
     def back(self, names: Names, d: torch.Tensor) -> torch.Tensor:
-        weight = self._theta.linear(names)[0]
-        found = d.new_empty(len(d), weight.shape[1])
-        for chunk in self._chunks():
+        w = self._linear[names][0]
+        found = d.new_empty(len(d), w.shape[2])
+        for chunk in self._chunks(self.trace):
             if self._at_once > 1:
-                multiply(d, self._formed(names, 0, chunk).transpose(1, 2), None, self.rows(names), chunk, found)
+                multiply(d, w[_of(chunk)].transpose(1, 2), None, self.trace.rows(names), chunk, found)
                 continue
-            part = self.rows(names).slice(chunk.start)
-            for block in self._blocks(weight):
-                w = self._formed(names, 0, chunk, block)[0]
-                found[part].addmm_(d[part, block], w, beta=int(block.start > 0))
+            part = self.trace.rows(names).slice(chunk.start)
+            torch.mm(d[part], w[chunk.start], out=found[part])
         return found
 
-    def gain_and_bias(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        gain, bias = self._scales[name][0][self.rows((name,)).owner].unbind(1)
+    def gain_and_bias(self, name: str) -> Pair:
+        gain, bias = self._scales[name][0][self.trace.rows((name,)).owner].unbind(1)
         return gain, bias
 
-    @torch.no_grad()
-    def move(self, traced: Recorded) -> None:
-        """Take the next step along the gradients in a trace: of θ for the first one, else of these weights."""
-        self._number += 1
-        tasks = len(traced.tokens.counts)
-        for names in traced.trace.inputs:
-            if self._number == 1:
-                self._linear[names] = [p.new_empty(tasks, *p.shape) for p in self._theta.linear(names)]
-            for chunk in self._chunks(tasks):
-                self._move_linear(traced, names, chunk)
-        for name, g in traced.trace.scales.items():
-            self._move_scale(name, g)
-        self.trace = Trace()
+    def _chunks(self, trace: Trace) -> Iterator[range]:
+        return chunks(len(trace.tokens.counts), self._at_once)
 
-    def _chunks(self, tasks: int | None = None) -> Iterator[range]:
-        return chunks(len(self.tokens.counts) if tasks is None else tasks, self._at_once)
+    def _empty(self, names: Names, trace: Trace) -> Pair:
+        """Room for each task's weight [tasks, out, in] and bias [tasks, out]."""
+        tasks = len(trace.tokens.counts)
+        weight, bias = self._theta.linear(names)
+        return weight.new_empty(tasks, *weight.shape), bias.new_empty(tasks, *bias.shape)
 
-    def _blocks(self, weight: torch.Tensor) -> Iterator[slice]:
-        """Rows of a task's weight that are formed at once; all, if they lie there already."""
-        return iter([slice(0, len(weight))]) if self._number > 1 else blocks(weight)
-
-    def _formed(self, names: Names, kind: int, chunk: range, block: slice = ALL) -> torch.Tensor:
-        """The weight (kind 0) or bias (1) of a chunk of tasks, or a block of its rows."""
-        kept = self._linear[names][kind][chunk.start : chunk.stop, block]
-        if self._number > 1:
-            return kept
-        return self._step.first(self._theta.linear(names)[kind][block], kept, axes=2 - kind)
-
-    def _move_linear(self, traced: Recorded, names: Names, chunk: range) -> None:
-        weight, parts = self._theta.linear(names)[0], self._theta.outputs(names)
-        first = self._number == 1
-        if self._at_once > 1 or first or self._step.whole:
-            out = self._linear[names][0][chunk.start : chunk.stop] if first else None
-            g, sums = gradients(traced, names, [[task] for task in chunk], out=out)
-            g = self._step.clipped_(g, axes=2, parts=parts)
-            if not first:
-                self._later(names, 0, chunk, ALL, g)
+    def _move_linear(self, trace: Trace, names: Names, chunk: range) -> None:
+        parts, place = self._theta.outputs(names), _of(chunk)
+        first = self._first[names][0][place] if self._number == 1 else None
+        if self._at_once > 1 or self._step.whole:
+            g, sums = gradients(trace, names, [[task] for task in chunk], out=first)
+            self._move(names, 0, place, ALL, self._step.clipped_(g, axes=2, parts=parts))
         else:
-            a, d = gathered(traced, names, chunk)
-            for block in blocks(weight):
-                self._later(names, 0, chunk, block, (d[:, block].T @ a)[None])
+            a, d = gathered(trace, names, chunk)
+            for block in blocks(self._theta.linear(names)[0]):
+                g = torch.mm(d[:, block].T, a, out=None if first is None else first[0, block])
+                self._move(names, 0, place, block, g[None])
             sums = d.sum(0)[None]
         sums = self._step.clipped_(sums, axes=1, parts=parts)
-        if first:
-            self._linear[names][1][chunk.start : chunk.stop] = sums
-        else:
-            self._later(names, 1, chunk, ALL, sums)
+        if self._number == 1:
+            self._first[names][1][place] = sums
+        self._move(names, 1, place, ALL, sums)
 
-    def _later(self, names: Names, kind: int, chunk: range, block: slice, g: torch.Tensor) -> None:
-        """A step after the first one, of a block of rows."""
-        kept, axes = self._linear[names][kind][chunk.start : chunk.stop, block], 2 - kind
-        held = self._held((names, kind, chunk.start, block.start), kept)
-        if self._number == 2:  # the gradients have become moments; their place is for the weights
-            self._step.first(self._theta.linear(names)[kind][block], kept, axes=axes, out=kept)
-        self._step.later_(kept, g, held, self._number, axes=axes)
+    def _move(self, names: Names, kind: int, tasks: slice, block: slice, g: torch.Tensor) -> None:
+        """A step of some tasks' weight (kind 0) or bias (1), or a block of its rows, along g."""
+        axes, own = 2 - kind, self._linear[names][kind][tasks, block]
+        if self._number == 1:
+            self._step.first(self._theta.linear(names)[kind][block], g, axes=axes, out=own)
+            return
+        first = self._first[names][kind][tasks, block] if self._number == 2 else None
+        self._step.later_(own, g, self._held((names, kind, tasks.start, block.start), first), self._number, axes=axes)
 
     def _move_scale(self, name: str, g: torch.Tensor) -> None:
         g = self._step.clipped_(g, axes=1, parts=[g.shape[-1]])
         if self._number == 1:
-            self._scales[name] = [self._step.first(self._theta.scale(name), g, axes=1), g]
+            self._scales[name] = self._step.first(self._theta.scale(name), g, axes=1), g
             return
         weights, first = self._scales[name]
         self._step.later_(weights, g, self._held(name, first), self._number, axes=1)
 
-    def _held(self, key: object, first: torch.Tensor) -> optim.Moments:
-        """The moments before the next step. first: the first gradients."""
+    def _held(self, key: object, first: torch.Tensor | None) -> optim.Moments:
+        """The moments before the next step. first: the first gradients, if it is the second."""
         if self._number > 2:
             return self._moments[key]
+        assert first is not None
         found = optim.moments(first)
         if self._steps > 2:
             self._moments[key] = found
         return found
+
+
+def _of(chunk: range) -> slice:
+    return slice(chunk.start, chunk.stop)
 
 
 class Adapted:
@@ -185,7 +179,7 @@ class Adapted:
         self,
         theta: Theta,
         step: Step,
-        support: Recorded,
+        support: Trace,
         sets: Sequence[Sequence[int]],
         *,
         share: torch.Tensor | None,
@@ -193,7 +187,7 @@ class Adapted:
         positions: Rows,
         together: Callable[[int], int],
     ) -> None:
-        """support: what recorded the units' trace. sets: units of each. share: [sets], None: 1. tokens, positions: rows
+        """support: the trace of the units. sets: units of each. share: [sets], None: 1. tokens, positions: rows
         of each set. together: for matrices of so many numbers, how many sets' are formed at once."""
         self._theta, self._step, self._support, self._sets, self._share = theta, step, support, sets, share
         self._tokens, self._positions = tokens, positions
@@ -204,7 +198,7 @@ class Adapted:
         self._pool = torch.repeat_interleave(torch.arange(len(sets), device=device), sizes)
 
     def _rows(self, names: Names) -> Rows:
-        return self._positions if self._theta.narrow(names) else self._tokens
+        return self._positions if names[0] in self._theta.narrow else self._tokens
 
     def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
         weight, bias = self._theta.linear(names)
@@ -248,7 +242,7 @@ class Adapted:
         return chunks(len(self._sets), self._together(size))
 
     def scale(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        units = self._support.trace.scales[name]
+        units = self._support.scales[name]
         g = units.new_zeros(len(self._sets), *units.shape[1:]).index_add_(0, self._pool, units[self._pooled])
         if self._share is not None:
             g.mul_(self._share[:, None, None])

@@ -24,12 +24,18 @@ class Trace:
     """What a backward pass leaves for each linear module (or modules side by side) and each LayerNorm.
 
     inputs: A, [N, in]; gradients: D, [N, out]; scales: gradients of gain and bias, [units, 2, d]. Rows are the batch's
-    tokens or, of modules past the last attention, its positions.
+    tokens or, of modules past the last attention (narrow: their names), its positions.
     """
 
+    tokens: "Rows"  # of each unit
+    positions: "Rows"
+    narrow: frozenset[str]
     inputs: dict[Names, torch.Tensor] = field(default_factory=dict)
     gradients: dict[Names, torch.Tensor] = field(default_factory=dict)
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def rows(self, names: Names) -> "Rows":
+        return self.positions if names[0] in self.narrow else self.tokens
 
 
 class Rows:
@@ -100,7 +106,7 @@ class _Scale(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         gain = ctx.weights.gain_and_bias(ctx.name)[0]
         both = torch.stack([d * x, d], 1).to(gain.dtype)
-        rows = ctx.weights.rows((ctx.name,))
+        rows = ctx.weights.trace.rows((ctx.name,))
         sums = both.new_zeros(len(rows.counts), *both.shape[1:])
         ctx.weights.trace.scales[ctx.name] = sums.index_add_(0, rows.owner, both)
         return (d * gain).to(d.dtype), None, None, None
@@ -109,23 +115,23 @@ class _Scale(torch.autograd.Function):
 class Recorded(ABC):
     """Common to weights that record a trace. names: modules whose outputs stand side by side."""
 
-    tokens: Rows  # of each unit
-    positions: Rows
+    trace: Trace
 
     def __init__(self, theta: "Theta") -> None:
-        self._theta, self.trace = theta, Trace()
+        self._theta = theta
         like = theta.linear(CLASSIFIER)[0]
         # Something that wants a gradient, or autograd would not come back to the lowest layer that is trained.
         self._handle = torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=True)
+
+    def record(self, tokens: Rows, positions: Rows) -> None:
+        """Begin a new trace, of a batch in which these rows belong to each unit."""
+        self.trace = Trace(tokens, positions, self._theta.narrow)
 
     def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
         return _Linear.apply(x, self._handle, self, names)  # type: ignore[no-untyped-call]
 
     def scale(self, name: str, x: torch.Tensor) -> torch.Tensor:
         return _Scale.apply(x, self._handle, self, name)  # type: ignore[no-untyped-call]
-
-    def rows(self, names: Names) -> Rows:
-        return self.positions if self._theta.narrow(names) else self.tokens
 
     @abstractmethod
     def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
@@ -150,32 +156,23 @@ class Theta:
         self._dtype = dtype
         self._modules: dict[str, Any] = dict(tagger.named_modules())
         self._kept: dict[Names, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._narrow = narrow(tagger)
+        self.narrow = narrow(tagger)  # modules that see the batch's positions only, and not all its tokens
 
     def linear(self, names: Names) -> tuple[torch.Tensor, torch.Tensor]:
         """W [out, in] and b [out]. Read once: a Theta must not outlive a change of the parameters."""
         if names not in self._kept:
             parts = [self._modules[name] for name in names]
-            weight, bias = (
-                parts[0].weight.detach(),
-                parts[0].bias.detach(),
-            )  # as it is: a copy would be one of the model
+            weight, bias = parts[0].weight.detach(), parts[0].bias.detach()  # of one, as they are: no copy of the model
             if len(parts) > 1:
                 weight = torch.cat([p.weight.detach() for p in parts])
                 bias = torch.cat([p.bias.detach() for p in parts])
-            self._kept[names] = (
-                (weight, bias) if self._dtype is None else (weight.to(self._dtype), bias.to(self._dtype))
-            )
+            self._kept[names] = weight.to(self._dtype or weight.dtype), bias.to(self._dtype or bias.dtype)
         return self._kept[names]
 
     def scale(self, name: str) -> torch.Tensor:
         """Gain and bias, [2, d]."""
         module = self._modules[name]
         return torch.stack([module.weight.detach(), module.bias.detach()])
-
-    def narrow(self, names: Names) -> bool:
-        """Whether these modules see the batch's positions only, and not all its tokens."""
-        return names[0] in self._narrow
 
     def outputs(self, names: Names) -> list[int]:
         """Rows of W that each module has."""
@@ -217,9 +214,9 @@ def chunks(many: int, at_once: int) -> Iterator[range]:
         yield range(start, min(start + at_once, many))
 
 
-def gathered(recorded: Recorded, names: Names, units: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+def gathered(trace: Trace, names: Names, units: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """A [T, in] and D [T, out] of some units."""
-    rows, trace = recorded.rows(names), recorded.trace
+    rows = trace.rows(names)
     a, d = trace.inputs[names], trace.gradients[names]
     parts = [rows.slice(unit) for unit in units]
     if len(parts) == 1:
@@ -228,14 +225,13 @@ def gathered(recorded: Recorded, names: Names, units: Sequence[int]) -> tuple[to
 
 
 def gradients(
-    recorded: Recorded, names: Names, sets: Sequence[Sequence[int]], *, out: torch.Tensor | None = None
+    trace: Trace, names: Names, sets: Sequence[Sequence[int]], *, out: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """G [sets, out, in] and the bias's [sets, out], each summed over the units of a set. out: where G is put."""
     if len(sets) == 1:
-        a, d = gathered(recorded, names, sets[0])
+        a, d = gathered(trace, names, sets[0])
         return torch.mm(d.T, a, out=None if out is None else out[0])[None], d.sum(0)[None]
-    index, real = recorded.rows(names).index(sets)
-    trace = recorded.trace
+    index, real = trace.rows(names).index(sets)
     a, d = trace.inputs[names][index], trace.gradients[names][index] * real.unsqueeze(-1)
     return torch.bmm(d.transpose(1, 2), a, out=out), d.sum(1)
 

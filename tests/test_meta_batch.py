@@ -90,6 +90,24 @@ def test_meta_updates_lead_to_the_parameters_of_the_loop(optimizer):
     assert max((found[name] - start[name]).abs().max() for name in found) > 1e-5
 
 
+@pytest.mark.parametrize(("hands", "expected"), [(1, 8), (4, 8), (5, 7), (8, 4), (40, 1)])
+def test_every_worker_gets_a_chunk_as_long_as_there_are_tasks(hands, expected, monkeypatch):
+    engine = tiny_engine(SETTINGS)
+    monkeypatch.setattr(meta_batch.threads, "count", lambda device: 1)
+    monkeypatch.setattr(meta_batch.workers, "count", lambda: hands)
+    assert meta_batch.tasks_at_once(engine, 32) == expected
+
+
+def test_a_chunk_of_a_large_model_is_what_memory_holds(monkeypatch):
+    engine = tiny_engine(SETTINGS)
+    kept = 2 * sum(p.numel() for p in engine.tagger.trained().values())
+    monkeypatch.setattr(meta_batch.threads, "count", lambda device: 1)
+    monkeypatch.setattr(meta_batch, "CPU_NUMBERS", 3 * kept + 1)
+    assert meta_batch.tasks_at_once(engine, 32) == 3
+    monkeypatch.setattr(meta_batch, "CPU_NUMBERS", 1)
+    assert meta_batch.tasks_at_once(engine, 32) == 1
+
+
 def test_no_memory_is_held_from_one_chunk_to_the_next():
     """A trace and autograd's graph that held each other would stay for ever: Python cannot see through the graph."""
     engine = batched(tiny_engine(SETTINGS))
