@@ -1,7 +1,8 @@
 """Layers in which every token meets the weights of its own task: adapted ones, and ones in meta-training.
 
-A task's weights are formed from its trace (metaner_core/trace.py), used and dropped: on a GPU those of many tasks at a
-time, on a CPU a few rows of one task's, which are used before they leave the cache.
+Weights are formed from a trace (metaner_core/trace.py), on a GPU those of many tasks at a time, on a CPU a few rows of
+one task's. In adaptation they are used at once, before they leave the cache, and dropped; in meta-training a task's
+are kept until it is done.
 """
 
 from collections.abc import Callable, Iterator, Sequence
