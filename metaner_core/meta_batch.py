@@ -4,6 +4,7 @@ All tasks of a chunk go through each inner step together, every task with weight
 is their sum (Eq. 12), so at the query sets it is one product over all tasks' tokens. The mathematics: docs/engine.md.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -25,12 +26,13 @@ Weights = Traced | PerTask
 
 
 def tasks_at_once(engine: Engine, tasks: int) -> int:
-    """Size of a chunk, for a meta-update of so many tasks: every worker, and each of its threads, is to get one."""
+    """Size of a chunk, for a meta-update of so many tasks that all workers and their threads are to share evenly."""
     cpu = torch.device(engine.device).type == "cpu"
     most, room = (CPU_TASKS, CPU_NUMBERS) if cpu else (GPU_TASKS, GPU_NUMBERS)
     kept = 2 * sum(p.numel() for p in engine.tagger.trained().values())
-    hands = workers.count() * threads.count(engine.device)
-    return max(1, min(most, room // kept, -(-tasks // hands)))
+    most = max(1, min(most, room // kept))
+    share = math.ceil(tasks / (workers.count() * threads.count(engine.device)))
+    return math.ceil(share / math.ceil(share / most))  # as few chunks as may be, of one size
 
 
 def chunk_gradient(engine: Engine, tasks: Sequence[Task], alpha: float) -> tuple[Gradient, torch.Tensor]:

@@ -90,8 +90,8 @@ def test_meta_updates_lead_to_the_parameters_of_the_loop(optimizer):
     assert max((found[name] - start[name]).abs().max() for name in found) > 1e-5
 
 
-@pytest.mark.parametrize(("hands", "expected"), [(1, 8), (4, 8), (5, 7), (8, 4), (40, 1)])
-def test_every_worker_gets_a_chunk_as_long_as_there_are_tasks(hands, expected, monkeypatch):
+@pytest.mark.parametrize(("hands", "expected"), [(1, 8), (3, 6), (4, 8), (5, 7), (8, 4), (40, 1)])
+def test_workers_share_the_tasks_evenly(hands, expected, monkeypatch):
     engine = tiny_engine(SETTINGS)
     monkeypatch.setattr(meta_batch.threads, "count", lambda device: 1)
     monkeypatch.setattr(meta_batch.workers, "count", lambda: hands)
