@@ -40,7 +40,7 @@ class Engine:
         overlaps: predict words in the repeated part of a window a second time, as the authors' scoring does.
         """
         found = [Prediction()] * len(sentences)
-        for rows in by_length(sentences, self.device):
+        for rows in by_length(sentences, batch_subwords(self.device)):
             for row, prediction in zip(rows, self._predict([sentences[i] for i in rows], overlaps), strict=True):
                 found[row] = prediction
         return found
@@ -94,9 +94,13 @@ def restore(tagger: Tagger, theta: dict[str, torch.Tensor]) -> None:
         p.copy_(theta[name])
 
 
-def by_length(sentences: Sequence[Encoded], device: torch.device | str) -> Iterator[list[int]]:
-    """Indices of the sentences in batches of similar length, of about as many subwords as are quick on the device."""
-    most = CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
+def batch_subwords(device: torch.device | str) -> int:
+    """Subwords of a batch that is quick on the device."""
+    return CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
+
+
+def by_length(sentences: Sequence[Encoded], most: int) -> Iterator[list[int]]:
+    """Indices of the sentences in batches of similar length, of at most so many subwords or one sentence."""
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i].ids))
     rows: list[int] = []
     used = 0

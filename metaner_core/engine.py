@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from metaner_core import threads
-from metaner_core.adapt import Engine, by_length
+from metaner_core.adapt import Engine, batch_subwords, by_length
 from metaner_core.encoding import Encoded, LabelSet, collate
 from metaner_core.how import PRECISIONS, How
 from metaner_core.per_task import Adapted, Step
@@ -26,7 +26,7 @@ from metaner_core.tagger import Prediction, Tagger, decode, loss
 from metaner_core.tasks import adaptation_seed
 from metaner_core.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.transformer import Noise, Packed, embed, finish, pack, run_layers
-from metaner_core.waves import Query, Support, tokens_of, units_of, waves
+from metaner_core.waves import Query, Support, in_order, tokens_of, units_of, waves
 
 log = logging.getLogger(__name__)
 CPU_WAVE, GPU_WAVE = 2**29, 2**33  # numbers that a wave's tokens may take in memory: 2 GiB and 32 GiB in fp32
@@ -75,7 +75,8 @@ class BatchedEngine(Engine):
         found = dict.fromkeys(sentences, Prediction())
         distinct = [sentence for sentence in found if sentence.ids]
         theta = Theta(self.tagger)
-        batches = list(by_length(distinct, self.device))
+        most = batch_subwords(self.device)
+        batches = threads.evenly(lambda size: list(by_length(distinct, size)), most, device=self.device)
         done = threads.each(
             lambda rows: self._unadapted(theta, [distinct[i] for i in rows], overlaps), batches, device=self.device
         )
@@ -100,7 +101,8 @@ class BatchedEngine(Engine):
                 places.setdefault(self._query(sentence, ids), []).append(place)
         self.shared.add(Shared(sentences=sum(map(len, places.values())), distinct=len(places)))
         found = [Prediction()] * len(sentences)
-        todo = list(waves(list(places), self.source, self._budget()))
+        order = in_order(list(places))
+        todo = threads.evenly(lambda size: list(waves(order, self.source, size)), self._budget(), device=self.device)
         done = threads.each(lambda wave: self._predictions(wave, overlaps), todo, device=self.device)
         for wave, (predictions, work) in zip(todo, done, strict=True):
             self.shared.add(work)

@@ -16,6 +16,7 @@ from metaner_core.tagger import losses
 from metaner_core.tasks import Task, dropout_seed, task_batch
 from metaner_core.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.transformer import Noise, embed, finish, pack, run_layers
+from metaner_core.waves import tokens_of
 
 CPU_TASKS, GPU_TASKS = 8, 16  # that go through the inner steps together, at most; more bring little
 # Kept for a chunk at most, 2 and 16 GiB in fp32: for each task its weights and the first step's gradients.
@@ -33,6 +34,24 @@ def tasks_at_once(engine: Engine, tasks: int) -> int:
     most = max(1, min(most, room // kept))
     share = math.ceil(tasks / (workers.count() * threads.count(engine.device)))
     return math.ceil(share / math.ceil(share / most))  # as few chunks as may be, of one size
+
+
+def dealt(engine: Engine, tasks: Sequence[Task]) -> list[list[Task]]:
+    """The tasks in chunks of about the same work, so that no worker or thread waits long for another."""
+    size = tasks_at_once(engine, len(tasks))
+    found: list[list[Task]] = [[] for _ in range(math.ceil(len(tasks) / size))]
+    tokens = [0] * len(found)
+    for cost, task in sorted(((_tokens(engine, t), t) for t in tasks), key=lambda pair: -pair[0]):
+        least = min((n for n in range(len(found)) if len(found[n]) < size), key=tokens.__getitem__)
+        found[least].append(task)
+        tokens[least] += cost
+    return found
+
+
+def _tokens(engine: Engine, task: Task) -> int:
+    """That go forward and backward for a task."""
+    support = sum(tokens_of(engine.source[i]) for i in task.support)
+    return engine.settings.inner_steps * support + tokens_of(engine.source[task.query])
 
 
 def chunk_gradient(engine: Engine, tasks: Sequence[Task], alpha: float) -> tuple[Gradient, torch.Tensor]:

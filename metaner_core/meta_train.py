@@ -16,11 +16,10 @@ from metaner_core.adapt import Engine, restore, steps
 from metaner_core.checkpoint import Checkpoints, TrainingState
 from metaner_core.encoding import Encoded
 from metaner_core.engine import BatchedEngine
-from metaner_core.meta_batch import Gradient, chunk_gradient, tasks_at_once
+from metaner_core.meta_batch import Gradient, chunk_gradient, dealt
 from metaner_core.scoring import Counts, Scores, count, scores
 from metaner_core.tagger import loss
 from metaner_core.tasks import Task, Tasks, dropout_seed, task_batch
-from metaner_core.trace import chunks
 
 
 @dataclass
@@ -85,8 +84,7 @@ class MetaTrainer:
         """
         if not isinstance(self.engine, BatchedEngine):
             return (self.task_gradient(task, alpha) for task in workers.share(tasks))
-        parts = [tasks[p.start : p.stop] for p in chunks(len(tasks), tasks_at_once(self.engine, len(tasks)))]
-        own = list(workers.share(parts))
+        own = list(workers.share(dealt(self.engine, tasks)))
         return threads.each(lambda part: chunk_gradient(self.engine, part, alpha), own, device=self.engine.device)
 
     def task_gradient(self, task: Task, alpha: float) -> tuple[Gradient, float]:

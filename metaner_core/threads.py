@@ -1,5 +1,7 @@
 """Pieces of work on the CPU's threads, each piece on one: small operations gain nothing from being shared out."""
 
+import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +41,19 @@ def each(call: Callable[[T], R], pieces: Sequence[T], *, device: torch.device | 
         finally:
             for future in running:
                 future.cancel()
+
+
+def evenly(cut: Callable[[int], list[T]], most: int, *, device: torch.device | str) -> list[T]:
+    """The pieces that `cut` makes of some work when each may be as large as `most`, or more, and smaller and all of
+    about one size, so that none of the threads that `each` works on is left without at the end.
+
+    cut: has fewer pieces the larger they may be.
+    """
+    hands = count(device)
+    if hands == 1:
+        return cut(most)
+    wanted = hands * math.ceil(len(cut(most)) / hands)
+    return cut(bisect_left(range(most), True, key=lambda size: len(cut(size)) <= wanted))
 
 
 @contextmanager

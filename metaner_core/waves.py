@@ -26,16 +26,18 @@ class Query:
         return tokens_of(self.sentence)
 
 
-def waves(queries: Sequence[Query], source: Sequence[Encoded], budget: int) -> Iterator[list[Query]]:
-    """Queries in waves of at most `budget` support and query tokens, or of one query that alone has more.
-
-    Sentences with the same support set stand together, sets with a frequent source sentence in common near each other.
-    """
+def in_order(queries: Sequence[Query]) -> list[Query]:
+    """Those with one support set stand together, sets with a frequent source sentence in common near each other."""
     asked = Counter(i for support, _ in {query.set for query in queries} for i in support)
     hubs = {query.set: sorted((-asked[i], i) for i in query.support) for query in queries}
+    return sorted(queries, key=lambda q: (hubs[q.set], q.noise, q.tokens))
+
+
+def waves(queries: Sequence[Query], source: Sequence[Encoded], budget: int) -> Iterator[list[Query]]:
+    """Queries, in their order, in waves of at most `budget` support and query tokens, or of one that alone has more."""
     wave: list[Query] = []
     used, inside = 0, set[object]()
-    for query in sorted(queries, key=lambda q: (hubs[q.set], q.noise, q.tokens)):
+    for query in queries:
         units = units_of(*query.set)
         cost = sum(tokens_of(source[unit[0]]) for unit in units if unit not in inside) + query.tokens
         if wave and used + cost > budget:

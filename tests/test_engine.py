@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings, strategies
 from small import SENTENCES, bert_tokenizer, encoded, save_tiny_xlm_roberta, tiny_engine
 
-from metaner_core import adapt, bundle, per_task
+from metaner_core import adapt, bundle, per_task, threads
 from metaner_core.encoder import load_encoder
 from metaner_core.encoding import Encoding
 from metaner_core.engine import BatchedEngine
@@ -148,6 +148,26 @@ def test_a_wave_stays_within_its_tokens():
     engine.adapted(engine.source, SUPPORT)
     assert engine.shared.waves > 2
     assert engine.shared.distinct == 10
+
+
+def test_threads_get_waves_of_about_one_size(monkeypatch):
+    engine = tiny_engine(SETTINGS)
+    expected = engine.adapted(engine.source, SUPPORT)
+    alone, two = batched(engine), batched(engine)
+    alone.adapted(engine.source, SUPPORT)
+    monkeypatch.setattr(threads, "count", lambda device: 2)
+    sizes = []
+    whole = BatchedEngine._together
+
+    def seen(self, wave, overlaps):
+        sizes.append(sum(query.tokens for query in wave))
+        return whole(self, wave, overlaps)
+
+    monkeypatch.setattr(BatchedEngine, "_together", seen)
+    assert_same(two.adapted(engine.source, SUPPORT), expected)
+    assert_same(two.plain(engine.source), engine.plain(engine.source))
+    assert (alone.shared.waves, two.shared.waves) == (1, 2)
+    assert max(sizes) < 1.5 * min(sizes)
 
 
 def test_out_of_gpu_memory_it_goes_on_with_halves_and_counts_them(monkeypatch):

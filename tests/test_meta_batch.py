@@ -98,6 +98,26 @@ def test_workers_share_the_tasks_evenly(hands, expected, monkeypatch):
     assert meta_batch.tasks_at_once(engine, 32) == expected
 
 
+@pytest.mark.parametrize("size", [1, 3, 4, 10])
+def test_chunks_have_each_task_once_and_about_the_same_work(size, monkeypatch):
+    engine = tiny_engine(SETTINGS)
+    monkeypatch.setattr(meta_batch, "tasks_at_once", lambda engine, tasks: size)
+    found = meta_batch.dealt(engine, TASKS)
+    assert sorted(task.query for part in found for task in part) == list(range(10))
+    assert max(map(len, found)) <= size
+    assert len(found) == -(-10 // size)
+
+    def tokens(task):
+        return sum(len(engine.source[i].ids) for i in (*task.support * SETTINGS.inner_steps, task.query))
+
+    work = [sum(map(tokens, part)) for part in found]
+    as_they_come = [sum(map(tokens, TASKS[start : start + size])) for start in range(0, 10, size)]
+    assert max(work) <= max(as_they_come)
+    if size == 3:
+        assert max(work) < 0.9 * max(as_they_come)
+        assert max(work) < 1.4 * min(work)
+
+
 def test_a_chunk_of_a_large_model_is_what_memory_holds(monkeypatch):
     engine = tiny_engine(SETTINGS)
     kept = 2 * sum(p.numel() for p in engine.tagger.trained().values())

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+from hypothesis import given, settings, strategies
 
 from metaner_core import threads
 
@@ -48,3 +49,44 @@ def test_an_exception_comes_in_its_turn_and_ends_the_rest(count):
     with pytest.raises(KeyError):
         next(done)
     assert len(begun) <= 3 + 2 * count
+
+
+def cut(numbers):
+    """The numbers in their order, in pieces that add up to no more than `most`, or of one number."""
+
+    def pieces(most):
+        found = []
+        for n in numbers:
+            if not found or sum(found[-1]) + n > most:
+                found.append([])
+            found[-1].append(n)
+        return found
+
+    return pieces
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    numbers=strategies.lists(strategies.integers(1, 60), max_size=40),
+    most=strategies.sampled_from([1, 50, 200, 10**4]),
+    hands=strategies.integers(1, 4),
+)
+def test_pieces_are_as_even_as_they_can_be_for_all_hands(numbers, most, hands):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "count", lambda device: hands)
+        found = threads.evenly(cut(numbers), most, device="cpu")
+    fewest = len(cut(numbers)(most))
+    wanted = hands * -(-fewest // hands)
+    assert [n for piece in found for n in piece] == numbers
+    assert all(sum(piece) <= most or len(piece) == 1 for piece in found)
+    assert len(found) <= (wanted if hands > 1 else fewest)
+    largest = max((sum(piece) for piece in found), default=0)
+    if hands > 1 and largest > max(numbers, default=0):
+        assert len(cut(numbers)(largest - 1)) > wanted  # in smaller pieces there would be too many
+
+
+def test_every_hand_gets_some_of_little_work():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "count", lambda device: 3)
+        assert threads.evenly(cut([5, 5, 5, 5, 5, 5]), 1_000, device="cpu") == [[5, 5], [5, 5], [5, 5]]
+        assert threads.evenly(cut([]), 1_000, device="cpu") == []
