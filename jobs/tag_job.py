@@ -149,7 +149,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--engine", default="batched", choices=KINDS, help="reference: one sentence at a time, to check")
     group.add_argument("--actors", type=int, default=1, help="copies of the model (default: 1)")
     group.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
-    group.add_argument("--batch-size", type=int, default=16, help="documents tagged together (default: 64)")
+    group.add_argument("--batch-size", type=int, default=64, help="documents tagged together (default: 64)")
     group.add_argument("--every-seconds", type=float, default=10, help="between lines of progress (default: 10)")
     group.add_argument("--stall-minutes", type=float, default=30, help="without progress, then end (default: 30)")
     add_ray_options(parser)

@@ -33,6 +33,11 @@ def test_options_become_a_job_whose_paths_hold_anywhere() -> None:
     assert found.rules == Rules(languages=("de", "pt-BR"), max_sentences=9)
 
 
+def test_options_not_given_are_the_jobs_own_defaults() -> None:
+    found = tag_job.job(parse(NEEDED))
+    assert found == Job(source=found.source, bundle=found.bundle, output=found.output)
+
+
 def test_every_bad_number_is_reported_at_once() -> None:
     with pytest.raises(ValueError, match=r"actors is 0; least is 1\n.*limit is -1; least is 1\n.*shard_mb is 0"):
         Job(source=Source(uri="x"), bundle="b", output="o", actors=0, limit=-1, shard_mb=0)
