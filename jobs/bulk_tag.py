@@ -12,35 +12,33 @@ run try `--limit 100`, and `--estimate`.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
-import torch
 
 from jobs.common import USERS_ERRORS, connect, quiet, run, say
-from jobs.estimate_run import estimate_run
 from jobs.finish import finish
 from jobs.plan import plan
-from jobs.shards import Shard, done, unclaim
+from jobs.shards import MANIFEST, Shard, done, unclaim
 from jobs.supervisor import start_supervisor
 from jobs.tag_job import Job, claim, decisive, finished, job, name, parse
 from jobs.tag_shard import TagActor, Tagging
 from jobs.watch import Extent, follow
-from metaner_core import bundle, storage
+from metaner_core import storage
 from metaner_core.reading.source import Input, find
-from metaner_core.tagging import tag_documents
 
 
-def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging = tag_documents) -> dict[str, Any]:
+def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging | None = None) -> dict[str, Any]:
     """Run the job, or go on with it. Returns the manifest.
 
     Runs on the Ray that is connected, else at this address; when all is done already, on none. tag: what turns
-    documents into rows, for tests. Raises FileExistsError when the output holds something else,
+    documents into rows, if not `tag_documents`: for tests. Raises FileExistsError when the output holds something else,
     FileNotFoundError or ValueError when the output is of another run, the input, its columns or its ids are not as they
     must be or there is no bundle, RuntimeError when the run stalls or documents were lost or doubled on the way.
     """
-    model = json.loads(storage.read_bytes(storage.join(job.bundle, bundle.MANIFEST)))
+    model = json.loads(storage.read_bytes(storage.join(job.bundle, MANIFEST)))
     found = find(job.source)
     facts = decisive(job, found, model)
     started = claim(job.output, facts)
@@ -64,7 +62,7 @@ def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging = tag_documen
 
 def cpus(job: Job) -> int:
     """Logical CPUs for a Ray on this machine: two are spare, for looking through the input."""
-    return max(job.actors, torch.get_num_threads()) + 2
+    return max(job.actors, os.cpu_count() or 1) + 2
 
 
 def _check_cluster(job: Job) -> None:
@@ -87,7 +85,7 @@ def _planned(job: Job, found: Input) -> list[Shard]:
         raise
 
 
-def _tag(job: Job, found: Input, shards: Sequence[Shard], extent: Extent, tag: Tagging) -> None:
+def _tag(job: Job, found: Input, shards: Sequence[Shard], extent: Extent, tag: Tagging | None) -> None:
     supervisor = start_supervisor()
     rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
     quiet()  # Ray Data sets up its log with the first dataset
@@ -128,6 +126,8 @@ def main() -> None:
     options = parse()
     told = job(options)
     if options.estimate is not None:
+        from jobs.estimate_run import estimate_run
+
         connect(options.address, cpus=cpus(told))
         say(estimate_run(told, documents=options.estimate, price=options.price))
     else:

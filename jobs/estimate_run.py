@@ -12,17 +12,15 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-import torch
 
+from jobs import model
 from jobs.common import say
-from jobs.device import device
 from jobs.tag_job import Job
 from jobs.write_shard import parquet_bytes
-from metaner_core import bundle, schema
+from metaner_core import schema
 from metaner_core.estimate import Estimate, Sampled, estimate
 from metaner_core.reading.files import Cutter, Stretch, documents, read
 from metaner_core.reading.source import Input, find
-from metaner_core.tagging import tag_documents
 
 FILES = 64
 PLACES = 20
@@ -91,10 +89,8 @@ class Sampler:
 
     def __init__(self, job: Job, found: Input) -> None:
         started = time.monotonic()
-        if not job.gpu:
-            torch.set_num_threads(job.threads)
         self.job, self.found = job, found
-        self.bundle = bundle.load(job.bundle, device=device(job.gpu))
+        self.bundle = model.load(job)
         self.startup = time.monotonic() - started
 
     def tag(self, places: Sequence[Stretch]) -> tuple[list[Sampled], float]:
@@ -110,7 +106,7 @@ class Sampler:
     def _tag(self, place: Stretch) -> tuple[pa.Table, dict[str, Any]]:
         started = time.monotonic()
         some = list(read(self.found, place))
-        rows = tag_documents(self.bundle, some, rules=self.job.rules, adapted=self.job.adapted)
+        rows = model.tag_documents(self.bundle, some, rules=self.job.rules, adapted=self.job.adapted)
         table, _ = schema.tables(rows)
         sentences = sum(len(row["sentences"]) for row in rows if row["outcome"] == schema.TAGGED)
         facts = {"documents": len(some), "sentences": sentences, "seconds": time.monotonic() - started}

@@ -1,6 +1,7 @@
 """The end of a tagging run: everything is counted, files are compared with records, then report, card and manifest."""
 
 import dataclasses
+import importlib.metadata
 import json
 import platform
 import time
@@ -10,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-import torch
 
 from jobs.shards import MANIFEST, OTHER, TAGGED, Shard, records
 from jobs.tag_job import Job
@@ -105,7 +105,8 @@ def _manifest(
     started: float,
     shards: int,
 ) -> dict[str, Any]:
-    versions = {"metaner": __version__, "ray": ray.__version__, "torch": torch.__version__, "pyarrow": pa.__version__}
+    versions = {"metaner": __version__, "ray": ray.__version__, "pyarrow": pa.__version__}
+    versions["torch"] = importlib.metadata.version("torch")  # which the driver does not import
     now = time.time()
     source = dataclasses.asdict(job.source)
     return {

@@ -10,34 +10,30 @@ from itertools import chain, islice
 
 import pyarrow as pa
 import ray
-import torch
 from ray.actor import ActorHandle
 
-from jobs.device import device
 from jobs.shards import Shard, record_uri
 from jobs.supervisor import DEATHS, Care, ask
 from jobs.tag_job import Job
 from jobs.write_shard import write_tables
-from metaner_core import bundle, schema, storage
-from metaner_core.document import Document
-from metaner_core.how import How
+from metaner_core import schema, storage
+from metaner_core.document import Document, Row
 from metaner_core.reading.files import read
 from metaner_core.reading.source import Input
 from metaner_core.summary import Summary
-from metaner_core.tagging import Row, rejected
 
 BATCH_CHARACTERS = 200_000  # of text in a batch that has more than one document: a row takes a hundred times its text
-Tagging = Callable[..., list[Row]]  # as metaner_core.tagging.tag_documents
+Tagging = Callable[..., list[Row]]  # as metaner_core.tagging.tag_documents, which is meant where none is given
 
 
 class TagActor:
     """Holds the bundle; Ray Data gives it shards, a row each. tag: what turns documents into rows."""
 
-    def __init__(self, job: Job, found: Input, supervisor: ActorHandle, tag: Tagging) -> None:
-        if not job.gpu:
-            torch.set_num_threads(job.threads)
-        self.bundle = bundle.load(job.bundle, device=device(job.gpu), how=How(job.engine, job.precision))
-        self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag
+    def __init__(self, job: Job, found: Input, supervisor: ActorHandle, tag: Tagging | None) -> None:
+        from jobs import model  # not above: the driver imports this module too
+
+        self.bundle = model.load(job)
+        self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag or model.tag_documents
         self.worker, self.actor = here()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -107,6 +103,8 @@ class TagActor:
         return rows
 
     def _rejected(self, document: Document) -> Row:
+        from metaner_core.screening import rejected  # late, as the model is
+
         return rejected(document, f"worker: {DEATHS} worker processes ended while they had this document alone")
 
 

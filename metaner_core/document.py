@@ -1,6 +1,9 @@
-"""What is tagged: a document of the input."""
+"""What is tagged, and what comes out."""
 
 from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]  # "outcome", and the columns of that outcome's table in schema.py
 
 
 @dataclass(frozen=True)

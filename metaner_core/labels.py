@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from seqeval.metrics.sequence_labeling import get_entities
-
 TYPES = ("PER", "LOC", "ORG", "MISC")
 
 _PREFIXES = "BIMES"  # begin, inside, inside (BMES), end, single
@@ -72,6 +70,8 @@ def spans(labels: Sequence[str]) -> list[Span]:
     for label in labels:
         if split_tag(label)[0] not in "BIO":
             raise ValueError(f"label {label!r}: expected O, B-TYPE or I-TYPE; convert the sentence with to_bio first")
+    from seqeval.metrics.sequence_labeling import get_entities  # late: with it comes scikit-learn, for a second
+
     return [Span(type_, start, last + 1) for type_, start, last in get_entities(list(labels))]
 
 

@@ -5,17 +5,14 @@ Checks go from cheap to dear: what a rule turns away is neither identified nor s
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Any
 
 from metaner_core import schema
-from metaner_core.document import Document
+from metaner_core.document import Document, Row
 from metaner_core.documents import INVISIBLE, Word, segment
 from metaner_core.languages import identify, primary
 from metaner_core.rules import Rules
 
 MAX_REASON = 500  # characters of an error message that a row keeps
-
-Row = dict[str, Any]  # "outcome", and the columns of that outcome's table in schema.py
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 
 from metaner_core import schema
 from metaner_core.bundle import Bundle
-from metaner_core.document import Document
+from metaner_core.document import Document, Row
 from metaner_core.documents import Word
 from metaner_core.encoding import Encoded
 from metaner_core.labels import spans, to_bio
 from metaner_core.rules import DEFAULT, Rules
-from metaner_core.screening import Ready, Row, rejected, screen, writable
+from metaner_core.screening import Ready, rejected, screen, writable
 from metaner_core.tagger import Prediction
 
 __all__ = ["Document", "Row", "Rules", "rejected", "tag_documents"]

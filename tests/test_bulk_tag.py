@@ -1,6 +1,8 @@
 """The bulk tagging job on a real local Ray: what comes out, what a second call does, what is refused."""
 
 import json
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -65,6 +67,13 @@ def job(tiny_bundle: str, tmp_path_factory: pytest.TempPathFactory) -> Job:
 @pytest.fixture(scope="module")
 def manifest(job: Job) -> dict[str, Any]:
     return json.loads(Path(job.output, MANIFEST).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def test_the_command_does_not_wait_for_the_model() -> None:
+    """Torch and transformers take seconds to import, and only actors need them."""
+    look = "import sys, jobs.bulk_tag; print({'torch', 'transformers', 'spacy', 'sklearn', 'faiss'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_the_rows_are_those_of_tagging_without_ray(job: Job) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import tag_shard
+from jobs import model, tag_shard
 from jobs.shards import Shard
 from jobs.supervisor import Supervisor
 from jobs.tag_job import Job
@@ -50,7 +50,7 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TagActor:
     monkeypatch.setattr(tag_shard, "ask", lambda answer: answer)
     sets = count(100, 7)
     engine = SimpleNamespace(work=lambda: {"sets": next(sets)})  # seven more whenever it is asked
-    monkeypatch.setattr(tag_shard.bundle, "load", lambda *_, **__: SimpleNamespace(engine=engine))
+    monkeypatch.setattr(model, "load", lambda job: SimpleNamespace(engine=engine))
     monkeypatch.setattr(tag_shard, "here", lambda: ("test", None))
     job = Job(source=source, bundle="b", output=str(tmp_path / "out"), batch_size=6)
     return TagActor(job, find(source), Direct(), Recorded())  # type: ignore[arg-type]
