@@ -19,9 +19,10 @@ from typing import Any
 import ray
 
 from jobs.common import USERS_ERRORS, connect, quiet, run, say
+from jobs.estimate_run import estimate_run
 from jobs.finish import finish
 from jobs.plan import plan
-from jobs.shards import MANIFEST, Shard, done, unclaim
+from jobs.shards import Shard, done, unclaim
 from jobs.supervisor import start_supervisor
 from jobs.tag_job import Job, claim, decisive, finished, job, name, parse
 from jobs.tag_shard import TagActor, Tagging
@@ -38,7 +39,7 @@ def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging | None = None
     FileNotFoundError or ValueError when the output is of another run, the input, its columns or its ids are not as they
     must be or there is no bundle, RuntimeError when the run stalls or documents were lost or doubled on the way.
     """
-    model = json.loads(storage.read_bytes(storage.join(job.bundle, MANIFEST)))
+    model = json.loads(storage.read_bytes(storage.join(job.bundle, storage.MANIFEST)))
     found = find(job.source)
     facts = decisive(job, found, model)
     started = claim(job.output, facts)
@@ -126,8 +127,6 @@ def main() -> None:
     options = parse()
     told = job(options)
     if options.estimate is not None:
-        from jobs.estimate_run import estimate_run
-
         connect(options.address, cpus=cpus(told))
         say(estimate_run(told, documents=options.estimate, price=options.price))
     else:

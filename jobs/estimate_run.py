@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from jobs import model
 from jobs.common import say
 from jobs.tag_job import Job
 from jobs.write_shard import parquet_bytes
@@ -89,7 +88,9 @@ class Sampler:
 
     def __init__(self, job: Job, found: Input) -> None:
         started = time.monotonic()
-        self.job, self.found = job, found
+        from jobs import model  # not above: the driver imports this module too
+
+        self.job, self.found, self.tag_documents = job, found, model.tag_documents
         self.bundle = model.load(job)
         self.startup = time.monotonic() - started
 
@@ -106,7 +107,7 @@ class Sampler:
     def _tag(self, place: Stretch) -> tuple[pa.Table, dict[str, Any]]:
         started = time.monotonic()
         some = list(read(self.found, place))
-        rows = model.tag_documents(self.bundle, some, rules=self.job.rules, adapted=self.job.adapted)
+        rows = self.tag_documents(self.bundle, some, rules=self.job.rules, adapted=self.job.adapted)
         table, _ = schema.tables(rows)
         sentences = sum(len(row["sentences"]) for row in rows if row["outcome"] == schema.TAGGED)
         facts = {"documents": len(some), "sentences": sentences, "seconds": time.monotonic() - started}

@@ -20,7 +20,7 @@ from typing import Any
 from metaner_core import storage
 from metaner_core.reading.files import Stretch
 
-RUN, PLAN, TAGGED, OTHER, DONE, MANIFEST = "run.json", "plan", "tagged", "other", "done", "manifest.json"
+RUN, PLAN, TAGGED, OTHER, DONE, MANIFEST = "run.json", "plan", "tagged", "other", "done", storage.MANIFEST
 SHARDS = f"{PLAN}/shards.jsonl"
 READERS = 16  # small files read at once: object storage takes tens of milliseconds for each
 

@@ -39,7 +39,7 @@ from metaner_core.settings import Settings
 from metaner_core.tagger import Tagger
 
 FORMAT = 1
-MANIFEST = "manifest.json"
+MANIFEST = storage.MANIFEST
 
 
 @dataclass(frozen=True)

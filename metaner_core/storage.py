@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
+MANIFEST = "manifest.json"  # of a bundle or an output, written last: what has none is not whole
 UNFINISHED = "unfinished.txt"
 ATTEMPTS = 10  # of a request that S3 does not answer, or answers with 503 (slow down), 500 or 429; waits grow to 20 s
 
