@@ -1,5 +1,6 @@
 """The actor of a tagging run: takes a shard, reads its documents, tags them, writes its files, then its record."""
 
+import ctypes
 import json
 import os
 import resource
@@ -68,6 +69,7 @@ class TagActor:
         }
         storage.write_whole(uri, json.dumps(record).encode())
         ask(self.supervisor.finish.remote(shard.name, counts))
+        give_back_memory()
 
     def _tag(self, shard: Shard, care: Care) -> tuple[tuple[pa.Table, pa.Table], Summary]:
         """Tables of the shard's tagged and other documents."""
@@ -112,6 +114,13 @@ def here() -> tuple[str, ActorHandle]:
     """This actor for people, and for Ray."""
     name = f"process {os.getpid()} of node {ray.util.get_node_ip_address()}"
     return name, ray.get_runtime_context().current_actor
+
+
+def give_back_memory() -> None:
+    """To the system what glibc keeps of it (jobs.common.MALLOC), or it gets more and more as sizes differ."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc only
+    if trim is not None:
+        trim(0)
 
 
 def peak_bytes() -> int:
