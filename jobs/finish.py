@@ -105,8 +105,8 @@ def _manifest(
     started: float,
     shards: int,
 ) -> dict[str, Any]:
-    versions = {"metaner": __version__, "ray": ray.__version__, "pyarrow": pa.__version__}
-    versions["torch"] = importlib.metadata.version("torch")  # which the driver does not import
+    torch = importlib.metadata.version("torch")  # the driver does not import it
+    versions = {"metaner": __version__, "ray": ray.__version__, "torch": torch, "pyarrow": pa.__version__}
     now = time.time()
     source = dataclasses.asdict(job.source)
     return {

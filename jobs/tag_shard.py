@@ -28,7 +28,7 @@ Tagging = Callable[..., list[Row]]  # as metaner_core.tagging.tag_documents, whi
 
 
 class TagActor:
-    """Holds the bundle; Ray Data gives it shards, a row each. tag: what turns documents into rows."""
+    """Holds the bundle; Ray Data gives it shards, a row each. tag: turns documents into rows; None: `tag_documents`."""
 
     def __init__(self, job: Job, found: Input, supervisor: ActorHandle, tag: Tagging | None) -> None:
         from jobs import model  # not above: the driver imports this module too
