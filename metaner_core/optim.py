@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.optim.adam import adam
 
+from metaner_core import one_pass
+
 ADAM_EPSILON = 1e-8  # torch's own default
 
 
@@ -52,12 +54,26 @@ def clip_(g: torch.Tensor, axes: int) -> None:
 
 
 def first_step(
-    kind: str, p: torch.Tensor, g: torch.Tensor, lr: float, *, decays: bool, out: torch.Tensor | None = None
+    kind: str,
+    p: torch.Tensor,
+    g: torch.Tensor,
+    lr: float,
+    *,
+    decays: bool,
+    out: torch.Tensor | None = None,
+    kept: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """p after the first step of `fresh(kind, ...)` with gradients g, one for each of a batch: [*p] and [b, *p].
 
     With no history Adam's moments are functions of g alone. BertAdam's g must be clipped already. out: written to.
+    kept: where g is put too.
     """
+    if kind == "adam" and one_pass.serves(p, g):
+        found = torch.empty_like(g) if out is None else out
+        one_pass.first_adam(p, g, lr, ADAM_EPSILON, found, kept)
+        return found
+    if kept is not None:
+        kept.copy_(g)
     if kind == "sgd":
         return torch.add(p, g, alpha=-lr, out=out)
     if kind == "adam":
@@ -75,6 +91,14 @@ def moments(g: torch.Tensor) -> Moments:
     """Both moments after a first step with gradients g."""
     first, second = BertAdam.BETAS  # Adam's own defaults too
     return g * (1 - first), (g * g).mul_(1 - second)
+
+
+def second_step_(kind: str, p: torch.Tensor, g: torch.Tensor, lr: float, before: torch.Tensor, *, decays: bool) -> None:
+    """Step 2 in place, when no third one follows. before: the gradients of the first step. g: as in `first_step`."""
+    if kind == "adam" and one_pass.serves(p, g, before):
+        one_pass.second_adam_(p, g, before, lr, BertAdam.BETAS, ADAM_EPSILON)
+        return
+    later_step_(kind, p, g, lr, moments(before), 2, decays=decays)
 
 
 def later_step_(

@@ -47,9 +47,21 @@ class Step:
                 optim.clip_(part, axes)
         return g
 
-    def first(self, p: torch.Tensor, g: torch.Tensor, *, axes: int, out: torch.Tensor | None = None) -> torch.Tensor:
-        """p [*] after the first step along each of the gradients g [b, *]."""
-        return optim.first_step(self.kind, p, g, self.rate, decays=axes == 2, out=out)
+    def first(
+        self,
+        p: torch.Tensor,
+        g: torch.Tensor,
+        *,
+        axes: int,
+        out: torch.Tensor | None = None,
+        kept: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """p [*] after the first step along each of the gradients g [b, *]. kept: where these are put too."""
+        return optim.first_step(self.kind, p, g, self.rate, decays=axes == 2, out=out, kept=kept)
+
+    def second_(self, p: torch.Tensor, g: torch.Tensor, before: torch.Tensor, *, axes: int) -> None:
+        """Step 2, the last one, of p [b, *] along g [b, *], in place. before: the first step's gradients."""
+        optim.second_step_(self.kind, p, g, self.rate, before, decays=axes == 2)
 
     def later_(self, p: torch.Tensor, g: torch.Tensor, held: optim.Moments, number: int, *, axes: int) -> None:
         """Step `number` (from 2) of p [b, *] along g [b, *], in place: p and the moments."""
@@ -122,30 +134,29 @@ class PerTask(Recorded):
         return weight.new_empty(tasks, *weight.shape), bias.new_empty(tasks, *bias.shape)
 
     def _move_linear(self, trace: Trace, names: Names, chunk: range) -> None:
-        parts, place = self._theta.outputs(names), _of(chunk)
-        first = self._first[names][0][place] if self._number == 1 else None
+        parts, place, begins = self._theta.outputs(names), _of(chunk), self._number == 1
         if self._at_once > 1 or self._step.whole:
+            first = self._first[names][0][place] if begins else None
             g, sums = gradients(trace, names, [[task] for task in chunk], out=first)
             self._move(names, 0, place, ALL, self._step.clipped_(g, axes=2, parts=parts))
         else:
             a, d = gathered(trace, names, chunk)
-            for block in blocks(self._theta.linear(names)[0]):
-                g = torch.mm(d[:, block].T, a, out=None if first is None else first[0, block])
-                self._move(names, 0, place, block, g[None])
+            for block in blocks(self._theta.linear(names)[0]):  # in the cache; kept from there on the way
+                self._move(names, 0, place, block, torch.mm(d[:, block].T, a)[None], keep=begins)
             sums = d.sum(0)[None]
-        sums = self._step.clipped_(sums, axes=1, parts=parts)
-        if self._number == 1:
-            self._first[names][1][place] = sums
-        self._move(names, 1, place, ALL, sums)
+        self._move(names, 1, place, ALL, self._step.clipped_(sums, axes=1, parts=parts), keep=begins)
 
-    def _move(self, names: Names, kind: int, tasks: slice, block: slice, g: torch.Tensor) -> None:
-        """A step of some tasks' weight (kind 0) or bias (1), or a block of its rows, along g."""
+    def _move(
+        self, names: Names, kind: int, tasks: slice, block: slice, g: torch.Tensor, *, keep: bool = False
+    ) -> None:
+        """A step of some tasks' weight (kind 0) or bias (1), or a block of its rows, along g. keep: g, the first."""
         axes, own = 2 - kind, self._linear[names][kind][tasks, block]
         if self._number == 1:
-            self._step.first(self._theta.linear(names)[kind][block], g, axes=axes, out=own)
+            kept = self._first[names][kind][tasks, block] if keep else None
+            self._step.first(self._theta.linear(names)[kind][block], g, axes=axes, out=own, kept=kept)
             return
         first = self._first[names][kind][tasks, block] if self._number == 2 else None
-        self._step.later_(own, g, self._held((names, kind, tasks.start, block.start), first), self._number, axes=axes)
+        self._later((names, kind, tasks.start, block.start), own, g, first, axes)
 
     def _move_scale(self, name: str, g: torch.Tensor) -> None:
         g = self._step.clipped_(g, axes=1, parts=[g.shape[-1]])
@@ -153,17 +164,17 @@ class PerTask(Recorded):
             self._scales[name] = self._step.first(self._theta.scale(name), g, axes=1), g
             return
         weights, first = self._scales[name]
-        self._step.later_(weights, g, self._held(name, first), self._number, axes=1)
+        self._later(name, weights, g, first, axes=1)
 
-    def _held(self, key: object, first: torch.Tensor | None) -> optim.Moments:
-        """The moments before the next step. first: the first gradients, if it is the second."""
-        if self._number > 2:
-            return self._moments[key]
-        assert first is not None
-        found = optim.moments(first)
-        if self._steps > 2:
-            self._moments[key] = found
-        return found
+    def _later(self, key: object, p: torch.Tensor, g: torch.Tensor, first: torch.Tensor | None, axes: int) -> None:
+        """Step 2 or a later one of p along g, in place. first: the first gradients, if it is the second."""
+        if self._number == 2:
+            assert first is not None
+            if self._steps == 2:
+                self._step.second_(p, g, first, axes=axes)
+                return
+            self._moments[key] = optim.moments(first)
+        self._step.later_(p, g, self._moments[key], self._number, axes=axes)
 
 
 def _of(chunk: range) -> slice:
