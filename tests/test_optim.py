@@ -6,7 +6,7 @@ import torch
 from small import tiny_bert
 from torch import nn
 
-from metaner_core.optim import decays, fresh, schedule
+from metaner_core.optim import decays, first_step, fresh, schedule, second_step_
 
 
 def bert_adam(weights, gradients, lr, decay):
@@ -74,6 +74,32 @@ def test_adams_first_step_is_the_gradient_over_its_size(dtype):
     p.grad = g.clone()
     fresh("adam", {"weight": p}, 0.1).step()
     torch.testing.assert_close(p.detach(), start - 0.1 * g / (g.abs() + 1e-8))
+
+
+@pytest.mark.parametrize("kind", ["adam", "bertadam", "sgd"])
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("rows", [slice(None), slice(2, 7)], ids=["a matrix", "some rows"])
+@pytest.mark.parametrize("width", [1, 37], ids=["contiguous", "strided"])
+def test_two_steps_are_the_optimisers_two_steps(kind, dtype, rtol, rows, width):
+    random = torch.Generator().manual_seed(0)
+    # Small gradients (no clipping), some of them nothing or as small as Adam's epsilon.
+    start, *gradients = torch.randn(3, 9, 64 * width, generator=random, dtype=torch.float64).to(dtype)
+    gradients = [g * 1e-3 * torch.tensor([1.0, 1e-5, 1e-9, 0.0], dtype=dtype).repeat(16 * width) for g in gradients]
+    start = start[rows, ::width]
+    first, second = (g[rows, ::width].contiguous() for g in gradients)
+    p = nn.Parameter(start.clone())
+    optimizer = fresh(kind, {"weight": p}, 1e-2)
+    found, kept = torch.full((2, 1, *p.shape), torch.nan, dtype=dtype)
+    for number, g in enumerate((first, second)):
+        p.grad = g.clone()
+        optimizer.step()
+        if number == 0:
+            assert first_step(kind, start, g[None], 1e-2, decays=True, out=found, kept=kept) is found
+            torch.testing.assert_close(kept[0], g, rtol=0, atol=0)
+        else:
+            second_step_(kind, found, g[None], 1e-2, kept, decays=True)
+        torch.testing.assert_close(found[0], p.detach(), rtol=rtol, atol=rtol)
+        assert not torch.equal(found[0], start)
 
 
 def test_a_fresh_optimiser_has_no_history():
