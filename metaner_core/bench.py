@@ -5,7 +5,8 @@
     python -m metaner_core.bench --device cuda --precision bf16
 
 Only ratios between rows of one run mean something. Every row is warmed up and then measured in turn with the others,
-several rounds of it; the median counts. The reference loop runs under the same settings of allocator and threads.
+several rounds of it. A ratio is taken within each round, where the machine is most alike; the median counts, and the
+least and the greatest stand beside it. The reference loop runs under the same settings of allocator and threads.
 """
 
 import argparse
@@ -58,16 +59,24 @@ GPU_SIZES = {"embedded": Size(64, 8192, 64), "bert-base": Size(64, 2048, 32)}
 
 @dataclass(frozen=True)
 class Row:
-    """A measurement: seconds for each sentence (or meta-update of 32 tasks) and the most memory it took, in MiB."""
+    """A measurement: each round's seconds for a sentence (or meta-update of 32 tasks); the most memory taken, MiB."""
 
     name: str
     unit: str
-    seconds: float
+    taken: tuple[float, ...]
     memory: float
+
+    @property
+    def seconds(self) -> float:
+        return statistics.median(self.taken)
 
     @property
     def rate(self) -> float:
         return 1 / self.seconds
+
+    def times(self, other: "Row") -> list[float]:
+        """How many times the other's seconds these are, round by round."""
+        return [mine / its for mine, its in zip(self.taken, other.taken, strict=True)]
 
 
 class Workload:
@@ -155,7 +164,7 @@ def run(work: Workload, size: Size, *, rounds: int, tell: Callable[[str], None])
             call()
             _wait()
             taken[name].append((time.perf_counter() - started) / units)
-    return [Row(name, todo[name][0], statistics.median(seconds), memory[name]) for name, seconds in taken.items()]
+    return [Row(name, todo[name][0], tuple(seconds), memory[name]) for name, seconds in taken.items()]
 
 
 def _wait() -> None:
@@ -225,16 +234,21 @@ def by_wave(work: Workload, size: Size, budgets: Sequence[int]) -> dict[int, flo
 
 
 def table(shape: str, rows: Sequence[Row]) -> Table:
-    loop = {row.unit: row.seconds for row in rows if REFERENCE in row.name}
-    plain = rows[0].seconds
+    loop = {row.unit: row for row in rows if REFERENCE in row.name}
     made = Table(title=f"{shape}: {_machine()}", title_justify="left")
     for column in ("", "a second", "ms each", "times the loop", "times plain tagging's cost", "MiB"):
         made.add_column(column, justify="left" if not column else "right")
     for row in rows:
-        cost = f"{row.seconds / plain:.2f}" if row.unit == "sentence" else ""
-        facts = (f"{row.rate:,.2f}", f"{row.seconds * 1e3:,.2f}", f"{loop[row.unit] / row.seconds:.2f}", cost)
+        cost = _spread(row.times(rows[0])) if row.unit == "sentence" else ""
+        facts = (f"{row.rate:,.2f}", f"{row.seconds * 1e3:,.2f}", _spread(loop[row.unit].times(row)), cost)
         made.add_row(row.name, *facts, f"{row.memory:,.0f}")
     return made
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    """The median, and from the least to the greatest."""
+    least, most = (f"{ratio:.3g}" for ratio in (min(ratios), max(ratios)))
+    return f"{statistics.median(ratios):.3g}" + (f" ({least}-{most})" if least != most else "")
 
 
 def _machine() -> str:
@@ -252,7 +266,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for shape, found in results.items():
-        rate = {row["name"]: 1 / row["seconds"] for row in found["rows"]}
+        rate = {row["name"]: 1 / statistics.median(row["taken"]) for row in found["rows"]}
         groups = [rate[name] for name in rate if name.startswith("batched, ") and "nearest" not in name]
         (line,) = left.plot(GROUPS, groups, marker="o", label=f"{shape}, adapted")
         left.axhline(rate["plain tagging"], color=line.get_color(), ls=":", label=f"{shape}, plain")
@@ -281,9 +295,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of the batched engine")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5, help="after one to warm up")
     parser.add_argument("--output", help="a folder for bench.json and bench.svg")
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: at least 1 must be measured")
     if options.output:
         storage.require_unused(options.output, "benchmark")
     torch.set_num_threads(options.threads)

@@ -1,4 +1,4 @@
-"""What the benchmark says of memory; what else the process takes or frees meanwhile is within 1 MiB."""
+"""What the benchmark says of memory and ratios. What else the process takes or frees meanwhile is within 1 MiB."""
 
 import threading
 import time
@@ -6,9 +6,9 @@ import time
 import pytest
 import torch
 
-from metaner_core.bench import most_memory
+from metaner_core.bench import REFERENCE, Row, most_memory, table
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="looks at the GPU's memory where there is one")
+malloc = pytest.mark.skipif(torch.cuda.is_available(), reason="looks at the GPU's memory where there is one")
 
 
 def hold(megabytes: int) -> torch.Tensor:
@@ -17,11 +17,13 @@ def hold(megabytes: int) -> torch.Tensor:
     return held
 
 
+@malloc
 def test_most_memory_is_what_was_held_at_once() -> None:
     assert most_memory(lambda: [hold(20) for _ in range(5)]) == pytest.approx(100, abs=1)
     assert most_memory(lambda: [hold(20).sum() for _ in range(5)]) == pytest.approx(20, abs=1)
 
 
+@malloc
 def test_memory_of_threads_counts() -> None:
     both = threading.Barrier(2)
 
@@ -38,3 +40,12 @@ def test_memory_of_threads_counts() -> None:
             thread.join()
 
     assert most_memory(together) == pytest.approx(80, abs=1)
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    plain = Row("plain tagging", "sentence", (1, 2, 4), 0)  # the machine is half as fast each time
+    loop = Row(REFERENCE, "sentence", (8, 16, 32), 0)
+    batched = Row("batched", "sentence", (4, 4, 16), 0)  # and once it is not
+    columns = [list(column.cells) for column in table("shape", [plain, loop, batched]).columns]
+    assert columns[3] == ["8", "1", "2 (2-4)"]
+    assert columns[4] == ["1", "8", "4 (2-4)"]
