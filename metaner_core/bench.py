@@ -266,7 +266,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for shape, found in results.items():
-        rate = {row["name"]: 1 / statistics.median(row["taken"]) for row in found["rows"]}
+        rate = {row.name: row.rate for row in found["rows"]}
         groups = [rate[name] for name in rate if name.startswith("batched, ") and "nearest" not in name]
         (line,) = left.plot(GROUPS, groups, marker="o", label=f"{shape}, adapted")
         left.axhline(rate["plain tagging"], color=line.get_color(), ls=":", label=f"{shape}, plain")
@@ -311,12 +311,13 @@ def main() -> None:
             rows = run(work, size, rounds=options.rounds, tell=status.update)
             waves = by_wave(work, size, [500, 2_000, 6_000, 20_000, 60_000])
         console.print(table(shape, rows))
-        results[shape] = {"rows": [dataclasses.asdict(row) for row in rows], "waves": waves}
+        results[shape] = {"rows": rows, "waves": waves}
     if options.output:
         folder = Path(options.output)
         draw(results, folder / "bench.svg")
         facts = {"machine": _machine(), "python": platform.python_version(), "precision": options.precision}
-        (folder / "bench.json").write_text(json.dumps({**facts, "shapes": results}, indent=1))
+        text = json.dumps({**facts, "shapes": results}, indent=1, default=dataclasses.asdict)
+        (folder / "bench.json").write_text(text)
         console.print(f"written to {folder}")
 
 

@@ -71,7 +71,8 @@ class Step:
 class PerTask(Recorded):
     """For each unit (a task) weights of its own after a number of inner steps; with a trace.
 
-    Of the first step the gradients are kept too, for they are all of its history, until the second one is taken.
+    Of the first step the gradients are kept too, for they are all of its history, until the second one is taken, if
+    one is.
     """
 
     def __init__(self, theta: Theta, step: Step, steps: int, at_once: int) -> None:
@@ -90,7 +91,9 @@ class PerTask(Recorded):
         self._number += 1
         for names in trace.inputs:
             if self._number == 1:
-                self._linear[names], self._first[names] = self._empty(names, trace), self._empty(names, trace)
+                self._linear[names] = self._empty(names, trace)
+            if self._keeps:
+                self._first[names] = self._empty(names, trace)
             for chunk in self._chunks(trace):
                 self._move_linear(trace, names, chunk)
             if self._number == 2:
@@ -124,6 +127,11 @@ class PerTask(Recorded):
         gain, bias = self._scales[name][0][self.trace.rows((name,)).owner].unbind(1)
         return gain, bias
 
+    @property
+    def _keeps(self) -> bool:
+        """Whether the step that is being taken is the first one, and a second one will want its gradients."""
+        return self._number == 1 and self._steps > 1
+
     def _chunks(self, trace: Trace) -> Iterator[range]:
         return chunks(len(trace.tokens.counts), self._at_once)
 
@@ -134,17 +142,17 @@ class PerTask(Recorded):
         return weight.new_empty(tasks, *weight.shape), bias.new_empty(tasks, *bias.shape)
 
     def _move_linear(self, trace: Trace, names: Names, chunk: range) -> None:
-        parts, place, begins = self._theta.outputs(names), _of(chunk), self._number == 1
+        parts, place = self._theta.outputs(names), _of(chunk)
         if self._at_once > 1 or self._step.whole:
-            first = self._first[names][0][place] if begins else None
+            first = self._first[names][0][place] if self._keeps else None
             g, sums = gradients(trace, names, [[task] for task in chunk], out=first)
             self._move(names, 0, place, ALL, self._step.clipped_(g, axes=2, parts=parts))
         else:
             a, d = gathered(trace, names, chunk)
             for block in blocks(self._theta.linear(names)[0]):  # in the cache; kept from there on the way
-                self._move(names, 0, place, block, torch.mm(d[:, block].T, a)[None], keep=begins)
+                self._move(names, 0, place, block, torch.mm(d[:, block].T, a)[None], keep=self._keeps)
             sums = d.sum(0)[None]
-        self._move(names, 1, place, ALL, self._step.clipped_(sums, axes=1, parts=parts), keep=begins)
+        self._move(names, 1, place, ALL, self._step.clipped_(sums, axes=1, parts=parts), keep=self._keeps)
 
     def _move(
         self, names: Names, kind: int, tasks: slice, block: slice, g: torch.Tensor, *, keep: bool = False
