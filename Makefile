@@ -5,7 +5,7 @@ EXTRA  ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 READY  := $(VENV)/.ready-$(EXTRA)
 RUN    := HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=. $(VENV)/bin/
 
-# As jobs/common.py sets them: glibc would give freed tensors back and fault every page in again.
+# As jobs/common/session.py sets them: glibc would give freed tensors back and fault every page in again.
 MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=100000000
 BENCH  ?= out/bench
 
@@ -19,7 +19,7 @@ test: setup lint ## all tests; those that need a GPU skip themselves
 
 bench: setup     ## how fast tagging, adapting and meta-training are here; table, plot and figures in out/bench
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,bench]"
-	$(MALLOC) $(RUN)python -m metaner_core.bench --device $(if $(filter gpu,$(EXTRA)),cuda,cpu) --output $(BENCH)
+	$(MALLOC) $(RUN)python -m metaner_core.engine.bench --device $(if $(filter gpu,$(EXTRA)),cuda,cpu) --output $(BENCH)
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -6,9 +6,9 @@
                   --bundle s3://bucket/bundle --input s3://bucket/crawl/ --output s3://bucket/tagged
 
 Every document becomes one row: of <output>/tagged if it was tagged, else of <output>/other with the reason (columns:
-metaner_core/schema.py; files: jobs/shards.py). Stopped at any moment, the same command goes on and does again at most
-the shards that were in flight. <output>/manifest.json is written last: an output without it is not whole. Before a big
-run try `--limit 100`, and `--estimate`.
+metaner_core/text/schema.py; files: jobs/planning/shards.py). Stopped at any moment, the same command goes on and does
+again at most the shards that were in flight. <output>/manifest.json is written last: an output without it is not whole.
+Before a big run try `--limit 100`, and `--estimate`.
 """
 
 import json
@@ -18,15 +18,15 @@ from typing import Any
 
 import ray
 
-from jobs.common import USERS_ERRORS, connect, quiet, run, say
-from jobs.estimate_run import estimate_run
-from jobs.finish import finish
-from jobs.plan import plan
-from jobs.shards import Shard, done, unclaim
-from jobs.supervisor import start_supervisor
-from jobs.tag_job import Job, claim, decisive, finished, job, name, parse
-from jobs.tag_shard import TagActor, Tagging
-from jobs.watch import Extent, follow
+from jobs.common.session import USERS_ERRORS, connect, quiet, run, say
+from jobs.planning.plan import plan
+from jobs.planning.shards import Shard, done, unclaim
+from jobs.tagging.actor import TagActor, Tagging
+from jobs.tagging.estimate import estimate_run
+from jobs.tagging.finish import finish
+from jobs.tagging.job import Job, claim, decisive, finished, job, name, parse
+from jobs.tagging.supervisor import start_supervisor
+from jobs.tagging.watch import Extent, follow
 from metaner_core import storage
 from metaner_core.reading.source import Input, find
 

@@ -13,15 +13,19 @@ from typing import Any
 import pyarrow.dataset as pads
 from rich.console import Console
 
+import metaner_core
 from jobs import bulk_tag, evaluate, meta_train
-from jobs.common import add_ray_options, connect, run, say
-from jobs.shards import OTHER, TAGGED
-from jobs.tag_job import Job
-from metaner_core import bundle, corpora, page, storage
+from jobs.common.session import add_ray_options, connect, run, say
+from jobs.planning.shards import OTHER, TAGGED
+from jobs.tagging.job import Job
+from metaner_core import storage
+from metaner_core.bundles import bundle
+from metaner_core.data import corpora
 from metaner_core.reading.source import Source
+from metaner_core.report import page
 from metaner_core.settings import Settings, parse_overrides, preset
 
-CRAWL = Path(corpora.__file__).parent / "embedded" / "crawl.jsonl"
+CRAWL = Path(metaner_core.__file__).parent / "embedded" / "crawl.jsonl"
 LANGUAGES = ("es", "nl", "de", "fr", "zh")
 
 

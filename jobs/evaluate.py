@@ -24,17 +24,19 @@ from ray.actor import ActorHandle
 from rich.console import Console
 from rich.table import Table
 
-from jobs.common import add_engine_option, add_ray_options, connect, run, say
-from jobs.device import device
-from jobs.progress import told
-from metaner_core import bundle, corpora, storage
-from metaner_core.corpora import Sentence
-from metaner_core.encoding import Encoded
-from metaner_core.how import How
-from metaner_core.labels import relabel
-from metaner_core.scoring import Counts, Scores, count, scores
+from jobs.common.device import device
+from jobs.common.progress import told
+from jobs.common.session import add_engine_option, add_ray_options, connect, run, say
+from metaner_core import storage
+from metaner_core.bundles import bundle
+from metaner_core.data import corpora
+from metaner_core.data.corpora import Sentence
+from metaner_core.data.labels import relabel
+from metaner_core.data.scoring import Counts, Scores, count, scores
+from metaner_core.engine.config import How
+from metaner_core.model.encoding import Encoded
+from metaner_core.model.tagger import Prediction
 from metaner_core.settings import ADAPTING, Settings, parse_overrides
-from metaner_core.tagger import Prediction
 
 ENGINES = ("unadapted", "adapted")
 TOGETHER = 128  # sentences that an actor is given at once: the more, the more they share

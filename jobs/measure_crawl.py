@@ -19,10 +19,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jobs.common import run
-from jobs.shards import DONE, MANIFEST, read_json
-from metaner_core import corpora, storage
-from metaner_core.summary import Summary
+from jobs.common.session import run
+from jobs.planning.shards import DONE, MANIFEST, read_json
+from metaner_core import storage
+from metaner_core.data import corpora
+from metaner_core.report.summary import Summary
 
 LANGUAGES = ("es", "nl", "de", "fr", "zh")
 

@@ -23,14 +23,16 @@ import torch
 from ray.train import WorkerGroupError
 from ray.train.torch import get_device
 
-from jobs.checkpoints import RayCheckpoints
-from jobs.common import USERS_ERRORS, add_engine_option, connect, run, say
-from jobs.progress import told
-from jobs.training import EVERY_SECONDS, TrainingRun, add_training_options, trainer, training_run
-from metaner_core import bundle, corpora, storage, workers
-from metaner_core.corpora import Sentence
-from metaner_core.encoder import require_source
-from metaner_core.prepare import prepare, usable
+from jobs.common.progress import told
+from jobs.common.session import USERS_ERRORS, add_engine_option, connect, run, say
+from jobs.training.checkpoints import RayCheckpoints
+from jobs.training.trainer import EVERY_SECONDS, TrainingRun, add_training_options, trainer, training_run
+from metaner_core import storage, workers
+from metaner_core.bundles import bundle
+from metaner_core.bundles.prepare import prepare, usable
+from metaner_core.data import corpora
+from metaner_core.data.corpora import Sentence
+from metaner_core.model.encoder import require_source
 from metaner_core.settings import PRESETS, Settings, parse_overrides, preset
 
 

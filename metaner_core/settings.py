@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metaner_core.labels import TYPES
+from metaner_core.data.labels import TYPES
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "neighbour_rule": ("without_self", "skip_first"),

@@ -65,7 +65,7 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     except OSError:
         pytest.skip(f"Swift needs a file system with extended attributes for {folder}")
     user, secret = "test:tester", uuid.uuid4().hex
-    command = [sys.executable, str(Path(__file__).parent / "swift_s3.py"), str(folder / "swift")]
+    command = [sys.executable, str(Path(__file__).parent / "support" / "swift_s3.py"), str(folder / "swift")]
     environment = {**os.environ, "SWIFT_USER": user, "SWIFT_SECRET": secret}
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -83,7 +83,7 @@ def ray_local(s3_server: str) -> Iterator[None]:
     """One Ray for all tests: starting it takes seconds. Logical CPUs may exceed cores."""
     import ray
 
-    from jobs.common import environment, quiet
+    from jobs.common.session import environment, quiet
 
     ray.init(
         address="local",  # or a Ray that somebody started on this machine would be joined
@@ -102,9 +102,10 @@ def ray_local(s3_server: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A bundle after three meta-updates on the embedded sentences: wrong about most things, whole in every part."""
-    from metaner_core import bundle, corpora
-    from metaner_core.checkpoint import NoCheckpoints
-    from metaner_core.prepare import prepare
+    from metaner_core.bundles import bundle
+    from metaner_core.bundles.prepare import prepare
+    from metaner_core.data import corpora
+    from metaner_core.method.checkpoint import NoCheckpoints
     from metaner_core.settings import preset
 
     settings = preset("demo", meta_updates=3, dev_every=3, tasks_per_update=8, beta=2e-3, gamma=1e-3)

@@ -18,8 +18,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertForMaskedLM
 
-from metaner_core import optim, workers
-from metaner_core.checkpoint import Checkpoints
+from metaner_core import workers
+from metaner_core.method import optim
+from metaner_core.method.checkpoint import Checkpoints
 from metaner_core.pretrain import word_vectors
 from metaner_core.pretrain.batches import Batch, Batches
 from metaner_core.pretrain.model import known_model, loss_sum, new_model

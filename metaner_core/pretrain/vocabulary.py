@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from metaner_core.encoder import load_encoder
+from metaner_core.model.encoder import load_encoder
 from metaner_core.pretrain.settings import PackSettings
 from metaner_core.pretrain.text import lines
 

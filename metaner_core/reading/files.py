@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from metaner_core.document import Document
 from metaner_core.reading import lines, rows, wet
 from metaner_core.reading.record import START, Place
 from metaner_core.reading.source import FILES, JSONL, PARQUET, TEXT, WET, Input
+from metaner_core.text.document import Document
 
 OVERHEAD = 200  # bytes: a document without text is a row, too
 _READERS: dict[str, Callable[[Input, str, Place], Iterator[tuple[Place, Document]]]] = {

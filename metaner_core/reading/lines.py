@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 import pyarrow.fs as pafs
 
 from metaner_core import storage
-from metaner_core.document import Document
 from metaner_core.reading.record import MAX_BYTES, START, Place, document, is_damage, too_long, unreadable
 from metaner_core.reading.source import COMPRESSED, JSONL, TEXT, Input
+from metaner_core.text.document import Document
 
 BUFFER_BYTES = 4 * 2**20  # read at once: each read is a request to object storage
 CHUNK_BYTES = 64 * 2**10  # decompressed at once: what is lost before damage

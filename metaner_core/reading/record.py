@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from metaner_core.document import Document
+from metaner_core.text.document import Document
 
 MAX_BYTES = 64 * 2**20  # of one document; a longer one is not held in memory but rejected
 EXCERPT_BYTES = 1_000  # of a document that cannot be read

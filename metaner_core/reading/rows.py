@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metaner_core import storage
-from metaner_core.document import Document
 from metaner_core.reading.record import MAX_BYTES, START, Place, document, too_long, unreadable
 from metaner_core.reading.source import Input
+from metaner_core.text.document import Document
 
 BATCH_ROWS = 64  # decoded at once
 

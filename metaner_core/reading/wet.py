@@ -13,10 +13,10 @@ from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
 from metaner_core import storage
-from metaner_core.document import Document
 from metaner_core.reading.lines import BUFFER_BYTES
 from metaner_core.reading.record import MAX_BYTES, START, Place, document, too_long, unreadable
 from metaner_core.reading.source import Input
+from metaner_core.text.document import Document
 
 EXTRA = {
     "url": "WARC-Target-URI",

@@ -1,0 +1,1 @@
+"""What every job shares: Ray, options, a log that people can read."""

@@ -1,0 +1,1 @@
+"""The parts of a tagging run, from its options to its manifest."""

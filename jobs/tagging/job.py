@@ -1,0 +1,203 @@
+"""What a tagging job is told: its options, and which of them decide the rows that come out."""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.common.session import add_ray_options
+from jobs.planning.shards import MANIFEST, RUN
+from metaner_core import __version__, storage
+from metaner_core.engine.config import KINDS, PRECISIONS, How
+from metaner_core.reading.source import FORMATS, Input, Source
+from metaner_core.text import schema
+from metaner_core.text.rules import DEFAULT, Rules
+
+NAMED = 5  # differences that an error names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is tagged, with what, and where it goes. Raises ValueError listing every bad field at once.
+
+    adapted: adapt the model to every sentence; else tag with the meta-trained model as it is. limit: only the first so
+    many documents. shard_mb: text in one shard, and so in one file of the output; up to as much is done again after a
+    crash. batch_size: documents whose sentences go through the model together: the more, the more they share.
+    engine, precision: as in metaner_core.engine.config. stall_minutes: without any progress, then the job ends.
+    every_seconds: between two lines of progress.
+    """
+
+    source: Source
+    bundle: str
+    output: str
+    rules: Rules = DEFAULT
+    adapted: bool = True
+    limit: int | None = None
+    shard_mb: float = 8
+    partition_by_language: bool = False
+    actors: int = 1
+    gpu: bool = False
+    threads: int = 1
+    batch_size: int = 64
+    engine: str = "batched"
+    precision: str = "fp32"
+    stall_minutes: float = 30
+    every_seconds: float = 10
+
+    def __post_init__(self) -> None:
+        numbers = {name: getattr(self, name) for name in ("actors", "threads", "batch_size", "limit")}
+        bad = [f"{name} is {n}; least is 1" for name, n in numbers.items() if n is not None and n < 1]
+        numbers = {name: getattr(self, name) for name in ("shard_mb", "stall_minutes", "every_seconds")}
+        bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if n <= 0]
+        if bad:
+            raise ValueError("bulk tagging:\n  " + "\n  ".join(bad))
+        How(self.engine, self.precision)
+
+    @property
+    def shard_bytes(self) -> int:
+        return max(1, int(self.shard_mb * 2**20))
+
+    def settings(self) -> dict[str, Any]:
+        """How it runs, without what it reads and writes."""
+        others = ("source", "bundle", "output", "rules", "adapted")
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
+
+
+def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides a run's rows and files. model: the bundle's manifest."""
+    files = zip(map(found.name, found.files), zip(found.sizes, found.modified, strict=True), strict=True)
+    facts = {
+        "versions": {"metaner": __version__, "schema": schema.VERSION},
+        "bundle": model["fingerprint"],
+        "adapted": job.adapted,
+        "precision": job.precision,
+        "rules": dataclasses.asdict(job.rules),
+        "limit": job.limit,
+        "shard_mb": job.shard_mb,
+        "partition_by_language": job.partition_by_language,
+        "input": {"format": found.format, "columns": found.columns},
+        "files": dict(files),  # bytes and time of change of each
+    }
+    return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # tuples as lists, as they are read again
+
+
+def name(facts: Mapping[str, Any]) -> str:
+    """Twelve hex digits that change when one of the facts does."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def claim(output: str, facts: Mapping[str, Any]) -> float:
+    """Take an unused output for a run, or find that it is this run's. Returns when the run began, as Unix time.
+
+    Raises ValueError naming what differs if the output is another run's, FileExistsError if it holds anything else.
+    """
+    uri = storage.join(output, RUN)
+    if not storage.exists(uri):
+        storage.require_unused(output, "tagged output")
+        storage.write_whole(uri, json.dumps({"facts": facts, "started": time.time()}, indent=1).encode())
+    run = json.loads(storage.read_bytes(uri))
+    different = list(_differences(run["facts"], facts))
+    if different:
+        more = f"\n  and {len(different) - NAMED:,} more" if len(different) > NAMED else ""
+        raise ValueError(
+            f"{output} was begun by a run that differs in\n  " + "\n  ".join(different[:NAMED]) + more + "\n"
+            "Give the input, bundle and options of that run to go on with it, or another --output"
+        )
+    return float(run["started"])
+
+
+def finished(output: str) -> dict[str, Any] | None:
+    """The manifest, if the run at this output came to its end."""
+    uri = storage.join(output, MANIFEST)
+    return json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
+
+
+def _differences(before: Any, now: Any, at: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*before, *now])
+        inner = (_differences(before.get(k), now.get(k), f"{at}.{k}".strip(".")) for k in keys)
+        return [line for lines in inner for line in lines]
+    return [] if before == now else [f"{at}: {_told(before)} then, {_told(now)} now"]
+
+
+def _told(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; `job` makes a Job of it."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.bulk_tag", description="Tag documents with a bundle.")
+    parser.add_argument("--input", required=True, help="file, folder or glob, local or s3://")
+    parser.add_argument("--bundle", required=True, help="folder or s3:// prefix")
+    parser.add_argument("--output", required=True, help="folder or s3:// prefix: unused, or of the run to go on with")
+    _input_options(parser.add_argument_group("input"))
+    _rule_options(parser.add_argument_group("which documents, and as what language"))
+    group = parser.add_argument_group("output")
+    group.add_argument("--unadapted", action="store_true", help="do not adapt the model to each sentence: fast")
+    group.add_argument("--shard-mb", type=float, default=8, help="text in one file, and to redo at most (default: 8)")
+    group.add_argument("--partition-by-language", action="store_true", help="tagged/language=de/ and so on")
+    group = parser.add_argument_group("before a big run")
+    group.add_argument("--limit", type=int, help="tag only the first N documents")
+    estimate = "tag N documents drawn at random (default: 200), write nothing, and say what the whole would take"
+    group.add_argument("--estimate", type=int, nargs="?", const=200, metavar="N", help=estimate)
+    group.add_argument("--price", type=float, help="of one actor for an hour, for --estimate")
+    group.add_argument("--precision", default="fp32", choices=PRECISIONS, help="bf16: docs/engine.md says what changes")
+    group = parser.add_argument_group("how it runs; none of this changes what comes out")
+    group.add_argument("--engine", default="batched", choices=KINDS, help="reference: one sentence at a time, to check")
+    group.add_argument("--actors", type=int, default=1, help="copies of the model (default: 1)")
+    group.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
+    group.add_argument("--batch-size", type=int, default=64, help="documents tagged together (default: 64)")
+    group.add_argument("--every-seconds", type=float, default=10, help="between lines of progress (default: 10)")
+    group.add_argument("--stall-minutes", type=float, default=30, help="without progress, then end (default: 30)")
+    add_ray_options(parser)
+    return parser.parse_args(arguments)
+
+
+def _input_options(group: Any) -> None:
+    group.add_argument("--format", choices=FORMATS, help="default: by the files' endings; files: a document a file")
+    group.add_argument("--text-column", default="text", help="(default: text)")
+    group.add_argument("--id-column", help="unique ids (default: id, if there is one; else file and line or row)")
+    group.add_argument("--language-column", help="codes such as de (default: language, if there is one)")
+
+
+def _rule_options(group: Any) -> None:
+    group.add_argument("--language", help="one for all documents, whatever the column says")
+    group.add_argument("--languages", nargs="+", metavar="CODE", help="tag only these")
+    group.add_argument("--no-identify", action="store_true", help="do not find out languages that are not given")
+    for option, what in (("min-characters", "least"), ("max-characters", "most"), ("max-sentences", "most")):
+        default = getattr(DEFAULT, option.replace("-", "_"))
+        group.add_argument(
+            f"--{option}", type=int, default=default, help=f"{what} of a document (default: {default:,})"
+        )
+
+
+def job(options: argparse.Namespace) -> Job:
+    """The job of a command line. Raises ValueError for a value that cannot be."""
+    columns = {name: getattr(options, name) for name in ("text_column", "id_column", "language_column")}
+    same = (
+        "limit",
+        "shard_mb",
+        "partition_by_language",
+        "actors",
+        "gpu",
+        "threads",
+        "batch_size",
+        "stall_minutes",
+        "engine",
+        "precision",
+    )
+    rules = {name: getattr(options, name) for name in ("language", "min_characters", "max_characters", "max_sentences")}
+    languages = tuple(options.languages) if options.languages else None
+    return Job(
+        source=Source(uri=storage.absolute(options.input), format=options.format, **columns),
+        bundle=storage.absolute(options.bundle),
+        output=storage.absolute(options.output),
+        rules=Rules(languages=languages, identify=not options.no_identify, **rules),
+        adapted=not options.unadapted,
+        every_seconds=options.every_seconds,
+        **{name: getattr(options, name) for name in same},
+    )

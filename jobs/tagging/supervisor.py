@@ -1,0 +1,191 @@
+"""What is in flight in a tagging run: who works on what, what ended a worker before, and the sums for progress.
+
+One small Ray actor on the driver's node holds it. Actors tell it of every batch before they begin it, and wait for the
+answer; so what was in flight when one dies is known, and a document that ends its worker again and again is found.
+"""
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.util import metrics
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from metaner_core.text import schema
+
+DEATHS = 2  # of workers that had one document in flight: then it is rejected
+MOST_DEATHS = 5  # of workers at one such document, or while they wrote one shard: then the job ends
+MOST_FOUND_OUT = 10  # documents that end their workers, besides one in a hundred: then the job ends
+
+
+@dataclass(frozen=True)
+class Care:
+    """How to take a shard's documents, by their place in it. alone: one by one. rejected: not at all."""
+
+    alone: frozenset[int] = frozenset()
+    rejected: frozenset[int] = frozenset()
+
+
+@dataclass
+class _Attempt:
+    """One worker at one shard. batch: places of the documents in flight, from and to (exclusive)."""
+
+    worker: str
+    actor: ActorHandle | None
+    since: float
+    batch: tuple[int, int] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Supervisor:
+    """Times are of time.monotonic, in seconds. May itself die and begin anew: it then knows only what it is told."""
+
+    def __init__(self) -> None:
+        self.name = uuid.uuid4().hex
+        self.running: dict[str, _Attempt] = {}
+        self.finished = 0
+        self.counts = Counter[str]()
+        self.deaths = self.found_out = 0
+        self.heard = time.monotonic()
+        self._alone: dict[str, set[int]] = {}
+        self._killers: dict[str, Counter[int]] = {}
+        self._writing = Counter[str]()
+        self._metrics = Metrics()
+
+    def start(self, shard: str, worker: str, actor: ActorHandle | None = None) -> Care:
+        """A worker begins a shard. If another did not come to its end with it, that one died. actor: the worker's.
+
+        Raises RuntimeError when that happens for the last time that is borne.
+        """
+        before = self.running.get(shard)
+        if before is not None and before.worker != worker:  # the same worker asks again if an answer got lost
+            self._died(shard, before)
+        self.running[shard] = _Attempt(worker, actor, time.monotonic())
+        self.heard = time.monotonic()
+        killers = self._killers.get(shard, Counter())
+        rejected = frozenset(at for at, deaths in killers.items() if deaths >= DEATHS)
+        return Care(frozenset(self._alone.get(shard, ())) - rejected, rejected)
+
+    def begin(self, shard: str, first: int, last: int, counts: Mapping[str, int]) -> None:
+        """Documents first to last (exclusive) come next. counts: of the shard so far."""
+        attempt = self._attempt(shard)
+        self._count(attempt, counts)
+        attempt.batch = (first, last)
+        self.heard = time.monotonic()
+
+    def write(self, shard: str, counts: Mapping[str, int]) -> None:
+        """All documents are tagged; what is left is to write them."""
+        attempt = self._attempt(shard)
+        self._count(attempt, counts)
+        attempt.batch = None
+        self.heard = time.monotonic()
+
+    def finish(self, shard: str, counts: Mapping[str, int]) -> None:
+        """The shard's record is written."""
+        self._count(self._attempt(shard), counts)
+        del self.running[shard]
+        self.counts.update(counts)
+        self.finished += 1
+        self.heard = time.monotonic()
+        self._metrics.shards.set(self.finished, tags={"state": "done"})
+        self._metrics.shards.set(len(self.running), tags={"state": "in flight"})
+        self._alone.pop(shard, None)
+        self._killers.pop(shard, None)
+
+    def state(self) -> dict[str, Any]:
+        """Of the time since it began: shards finished and their counts, counts of those in flight, deaths of workers,
+        and the seconds since anything was heard."""
+        flying = Counter[str]()
+        for attempt in self.running.values():
+            flying.update(attempt.counts)
+        silent = time.monotonic() - self.heard
+        counts = {"counts": dict(self.counts), "in_flight": dict(flying)}
+        return {"name": self.name, "shards": self.finished, **counts, "deaths": self.deaths, "silent": silent}
+
+    def in_flight(self) -> list[str]:
+        """A line for each shard that is worked on: shard, documents, worker, since when."""
+        return [self._told(shard, attempt) for shard, attempt in sorted(self.running.items())]
+
+    def end(self) -> list[str]:
+        """End the workers that have something in flight, for good, and say what that is."""
+        told = self.in_flight()
+        for attempt in self.running.values():
+            if attempt.actor is not None:
+                ray.kill(attempt.actor)
+        return told
+
+    def _died(self, shard: str, attempt: _Attempt) -> None:
+        self.deaths += 1
+        self._metrics.deaths.inc()
+        first, last = attempt.batch or (0, 0)
+        self._alone.setdefault(shard, set()).update(range(first, last))
+        killers = self._killers.setdefault(shard, Counter())
+        if last - first == 1:
+            killers[first] += 1
+            self._check(killers[first])
+        elif attempt.batch is None:
+            self._writing[shard] += 1
+        if self._writing[shard] == MOST_DEATHS or killers[first] == MOST_DEATHS:
+            where = f"reading document {first} of it" if last > first else "writing it, or before"
+            raise RuntimeError(
+                f"shard {shard}: {MOST_DEATHS} workers ended in the middle of it, {where}. If they ran out of memory, "
+                "start the job again with fewer --actors for each machine; what is done stays done"
+            )
+
+    def _check(self, deaths: int) -> None:
+        """Raises RuntimeError when too many documents are found to end their workers: then they are not to blame."""
+        self.found_out += deaths == DEATHS
+        documents = sum(self.counts[outcome] for outcome in schema.OUTCOMES)
+        if self.found_out > MOST_FOUND_OUT + documents // 100:
+            raise RuntimeError(
+                f"{self.found_out} documents in {documents:,} ended their workers: it is the machines rather (no "
+                "memory left?). Start the job again with fewer --actors for each; what is done stays done"
+            )
+
+    def _attempt(self, shard: str) -> _Attempt:
+        return self.running.setdefault(shard, _Attempt("an actor", None, time.monotonic()))
+
+    def _count(self, attempt: _Attempt, counts: Mapping[str, int]) -> None:
+        for name, value in counts.items():
+            self._metrics.add(name, value - attempt.counts.get(name, 0))
+        attempt.counts = counts
+
+    def _told(self, shard: str, attempt: _Attempt) -> str:
+        batch = "" if attempt.batch is None else f", documents {attempt.batch[0]} to {attempt.batch[1] - 1} of it"
+        return f"shard {shard}{batch}, on {attempt.worker}, for {time.monotonic() - attempt.since:.0f} s"
+
+
+class Metrics:
+    """The same sums for Prometheus, as Ray exports them (`ray_metaner_...`). What is tagged again counts again."""
+
+    def __init__(self) -> None:
+        self.documents = metrics.Counter("metaner_documents", "documents, by outcome", tag_keys=("outcome",))
+        self.sentences = metrics.Counter("metaner_sentences", "sentences tagged")
+        self.support_sets = metrics.Counter("metaner_support_sets", "different support sets, summed over shards")
+        self.deaths = metrics.Counter("metaner_worker_deaths", "workers that ended in the middle of a shard")
+        self.shards = metrics.Gauge("metaner_shards", "shards, by state", tag_keys=("state",))
+
+    def add(self, name: str, more: int) -> None:
+        """name: of a count, as in `jobs.tagging.actor.progress`."""
+        if more > 0 and name in schema.OUTCOMES:
+            self.documents.inc(more, tags={"outcome": name})
+        elif more > 0 and name in ("sentences", "support_sets"):
+            getattr(self, name).inc(more)
+
+
+def ask(answer: Any) -> Any:
+    """Wait for what was asked of a supervisor."""
+    return ray.get(answer)
+
+
+def start_supervisor() -> ActorHandle:
+    """A supervisor on the driver's node, so that no other node's loss takes it along; if it dies it comes again."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
+    handle: ActorHandle = ray.remote(Supervisor).options(**options).remote()  # type: ignore[assignment, union-attr]
+    return handle

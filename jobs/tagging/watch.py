@@ -1,0 +1,148 @@
+"""Follow a tagging run from the driver: a line every so often or a bar in a terminal; a run that stalls is ended."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ray.actor import ActorHandle
+from rich.progress import BarColumn, Progress, TextColumn
+
+from jobs.common.session import say
+from jobs.tagging.supervisor import ask
+from metaner_core.text import schema
+
+POLL_SECONDS = 1.0
+END_SECONDS = 20.0  # for the pipeline to notice that its actors are gone
+
+
+class Stalled(RuntimeError):
+    """Nothing was heard of any actor for too long."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Of a run: all documents, and those that were done before it began."""
+
+    documents: int
+    before: int
+    shards: int
+
+
+def follow(
+    pipeline: Callable[[], None], supervisor: ActorHandle, extent: Extent, *, every: float, stall: float
+) -> None:
+    """Run the pipeline and tell how far it is. every, stall: seconds.
+
+    Raises what it raises; Stalled, naming what was in flight, when nothing is heard of it for `stall` seconds.
+    """
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            pipeline()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    started = time.monotonic()
+    story = Story()
+    with _teller(every) as tell:
+        while thread.is_alive():
+            thread.join(POLL_SECONDS)
+            state = story.told(ask(supervisor.state.remote()))
+            started = started if state["counts"] else time.monotonic()  # the pace is that of tagging
+            tell(state, extent, time.monotonic() - started)
+            if state["silent"] > stall and thread.is_alive():
+                told = ask(supervisor.end.remote())
+                thread.join(END_SECONDS)
+                raise Stalled(_stalled(told, state, stall, extent))
+    if errors:
+        raise errors[0]
+
+
+class Story:
+    """What supervisors told, one after another: one that died is followed by one that begins at nothing."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {"name": None, "shards": 0, "counts": {}, "deaths": 0}
+        self._before: dict[str, Any] = {"shards": 0, "counts": Counter(), "deaths": 0}
+
+    def told(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state with what was told before it, and with what is in flight in the counts."""
+        if state["name"] != self._last["name"]:
+            self._before = self._sum(self._before, self._last)
+        self._last = state
+        total = self._sum(self._before, state)
+        return {**total, "counts": total["counts"] + Counter(state["in_flight"]), "silent": state["silent"]}
+
+    @staticmethod
+    def _sum(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        counts = Counter(a["counts"]) + Counter(b["counts"])
+        return {"shards": a["shards"] + b["shards"], "counts": counts, "deaths": a["deaths"] + b["deaths"]}
+
+
+def _stalled(told: list[str], state: Mapping[str, Any], stall: float, extent: Extent) -> str:
+    where = "\n  ".join(told) if told else "no actor has begun a shard: does the cluster have room for them?"
+    return (
+        f"no progress for {stall / 60:g} minutes, {state['shards']:,} of {extent.shards:,} shards done; in flight:\n"
+        f"  {where}\nThe same command goes on from here; --stall-minutes sets how long to wait"
+    )
+
+
+def line(state: Mapping[str, Any], extent: Extent, seconds: float) -> str:
+    """How far a run is: documents, pace, outcomes, sharing, time left. seconds: of tagging, in this call."""
+    counts = state["counts"]
+    if not counts:
+        return "starting actors"
+    now = sum(counts.get(outcome, 0) for outcome in schema.OUTCOMES)
+    done = extent.before + now
+    outcomes = ", ".join(f"{counts[o]:,} {o}" for o in schema.OUTCOMES if counts.get(o))
+    parts = [f"{done:,}/{extent.documents:,} documents ({100 * done / max(extent.documents, 1):.0f}%)", outcomes]
+    parts.append(f"{counts.get('sentences', 0) / max(seconds, 1e-9):.1f} sentences/s")
+    if counts.get("adapted"):
+        parts.append(f"{counts['support_sets'] / counts['adapted']:.2f} support sets a sentence")
+    if state["deaths"]:
+        parts.append(f"{state['deaths']} workers lost")
+    if now:
+        parts.append(f"{duration(seconds * (extent.documents - done) / now)} left")
+    return "; ".join(filter(None, parts))
+
+
+def duration(seconds: float) -> str:
+    """As one says it: 50 s, 12 min, 3 h 20 min, 4 d 3 h."""
+    minutes, hours = round(seconds / 60), seconds / 3600
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24:.0f} d {hours % 24:.0f} h"
+
+
+@contextmanager
+def _teller(every: float) -> Iterator[Callable[[Mapping[str, Any], Extent, float], None]]:
+    """What tells of a state: a bar in a terminal, else a line every so many seconds."""
+    if sys.stdout.isatty():
+        with Progress(BarColumn(), TextColumn("{task.description}")) as bar:
+            task = bar.add_task("starting actors")
+            yield lambda state, extent, seconds: bar.update(
+                task,
+                description=line(state, extent, seconds),
+                total=extent.documents,
+                completed=extent.before + sum(state["counts"].get(outcome, 0) for outcome in schema.OUTCOMES),
+            )
+        return
+    said = time.monotonic()
+
+    def tell(state: Mapping[str, Any], extent: Extent, seconds: float) -> None:
+        nonlocal said
+        if time.monotonic() - said >= every:
+            said = time.monotonic()
+            say(line(state, extent, seconds))
+
+    yield tell

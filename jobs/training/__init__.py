@@ -1,0 +1,1 @@
+"""What training jobs share: their options, the Ray Train trainer, checkpoints."""

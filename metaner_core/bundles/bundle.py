@@ -1,0 +1,186 @@
+"""The bundle: one folder (or s3:// prefix) with all that a tagging actor needs, and a manifest that vouches for it.
+
+encoder/            the frozen pre-trained encoder and its tokenizer, for retrieval and as the base of the tagger
+tagger.safetensors  θ*: the trained parameters (the frozen ones are the encoder's)
+support.jsonl       the source sentences, {"words": [...], "labels": [...]} a line; a neighbour's id is its line
+index.safetensors   their sentence vectors [N, d], float32
+manifest.json       settings, fingerprints, versions, scores, and size and SHA-256 of every file
+"""
+
+import copy
+import functools
+import hashlib
+import json
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from metaner_core import __version__, storage
+from metaner_core.bundles.prepare import Prepared
+from metaner_core.data.corpora import Sentence
+from metaner_core.engine.adapting import new_engine
+from metaner_core.engine.config import BATCHED, How
+from metaner_core.method.adapt import Engine
+from metaner_core.method.retrieval import SupportIndex, sentence_vectors
+from metaner_core.model.encoder import load_encoder, longest_input
+from metaner_core.model.encoding import Encoded, Encoding, LabelSet
+from metaner_core.model.tagger import Tagger
+from metaner_core.settings import Settings
+
+FORMAT = 1
+MANIFEST = storage.MANIFEST
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A meta-trained tagger with its source sentences, ready for retrieval and adaptation."""
+
+    settings: Settings
+    tagger: Tagger
+    encoder: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: tuple[Sentence, ...]
+    vectors: np.ndarray  # [N, d]
+    manifest: Mapping[str, Any]
+    device: torch.device | str = "cpu"
+    how: How = BATCHED
+
+    @functools.cached_property
+    def encode(self) -> Encoding:
+        return Encoding(self.tokenizer, self.settings, longest=longest_input(self.encoder))
+
+    @functools.cached_property
+    def index(self) -> SupportIndex:
+        return SupportIndex(self.vectors, similarity=self.settings.similarity)
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        source = [self.encode(s.words, s.labels) for s in self.source]
+        labels = LabelSet.of(self.settings)
+        return new_engine(self.how, self.tagger, self.tokenizer, labels, self.settings, source, self.device)
+
+    def support(self, sentences: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and similarities [n, K] of each sentence's nearest source sentences."""
+        vectors = sentence_vectors(sentences, self.encoder, self.tokenizer, device=self.device)
+        skip = self.settings.neighbour_rule == "skip_first"
+        return self.index.search(vectors, self.settings.neighbours, skip_first=skip)
+
+
+def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | None = None) -> dict[str, Any]:
+    """Write a bundle of a trained tagger; the manifest goes last. facts: what else it should say (scores, command).
+
+    run: a name for all that decides the bundle; what the same run left when it was stopped while writing is replaced.
+    Raises FileExistsError when anything else lies at uri already. Returns the manifest.
+    """
+    storage.require_unused(uri, "bundle", run=run)
+    engine = prepared.trainer.engine
+    with tempfile.TemporaryDirectory(prefix="metaner-bundle-") as name:
+        folder = Path(name)
+        prepared.encoder.save_pretrained(folder / "encoder")
+        prepared.tokenizer.save_pretrained(folder / "encoder")
+        theta = {n: p.detach().cpu().contiguous() for n, p in engine.tagger.trained().items()}
+        save_file(theta, folder / "tagger.safetensors")
+        rows = [json.dumps({"words": s.words, "labels": s.labels}, ensure_ascii=False) + "\n" for s in prepared.source]
+        (folder / "support.jsonl").write_text("".join(rows), encoding="utf-8")
+        save_arrays({"vectors": np.ascontiguousarray(prepared.vectors)}, folder / "index.safetensors")
+        manifest = _manifest(folder, engine.settings, prepared.source, facts)
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+        storage.publish(folder, uri, last=MANIFEST, run=run)
+    return manifest
+
+
+def _manifest(folder: Path, settings: Settings, source: Sequence[Sentence], facts: Mapping[str, Any]) -> dict[str, Any]:
+    files = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    versions = {"metaner": __version__, "torch": torch.__version__, "transformers": transformers.__version__}
+    return {
+        "format": FORMAT,
+        "fingerprint": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12],
+        "settings": settings.to_dict(),
+        "labels": LabelSet.of(settings).names,
+        "source": {"sentences": len(source), "fingerprint": fingerprint(source)},
+        "versions": {**versions, "python": platform.python_version()},
+        **facts,
+        "files": files,
+    }
+
+
+def fingerprint(sentences: Sequence[Sentence]) -> str:
+    """Twelve hex digits that change when a word or a label does."""
+    digest = hashlib.sha256()
+    for sentence in sentences:
+        digest.update(json.dumps([sentence.words, sentence.labels]).encode())
+    return digest.hexdigest()[:12]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load(
+    uri: str,
+    *,
+    device: torch.device | str = "cpu",
+    how: How | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Read and verify a bundle. how: its engine; None: the batched one in fp32. changes: see `Settings.adapting`.
+
+    Raises FileNotFoundError or ValueError naming every file that is missing or altered.
+    """
+    with storage.local_copy(uri) as folder:
+        manifest = _verified(folder, uri)
+        settings = Settings.from_dict(manifest["settings"]).adapting(changes or {})
+        encoder, tokenizer = load_encoder(str(folder / "encoder"))
+        tagger = Tagger(copy.deepcopy(encoder), len(LabelSet.of(settings).names), settings)
+        _load_theta(tagger, load_file(folder / "tagger.safetensors"))
+        rows = [json.loads(row) for row in (folder / "support.jsonl").read_text(encoding="utf-8").split("\n") if row]
+        vectors = load_arrays(folder / "index.safetensors")["vectors"]
+    source = tuple(Sentence(tuple(row["words"]), tuple(row["labels"])) for row in rows)
+    encoder.requires_grad_(False)
+    tagger.to(device)
+    encoder.to(device)  # type: ignore[arg-type]
+    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device, how or BATCHED)
+
+
+@torch.no_grad()
+def _load_theta(tagger: Tagger, theta: Mapping[str, torch.Tensor]) -> None:
+    trained = tagger.trained()
+    assert trained.keys() == theta.keys(), "checksums hold, so settings and tagger were written together"
+    for name, p in trained.items():
+        p.copy_(theta[name])
+
+
+def _verified(folder: Path, uri: str) -> dict[str, Any]:
+    if not (folder / MANIFEST).is_file():
+        raise FileNotFoundError(f"{uri} is no bundle, or was not written to its end: it has no {MANIFEST}")
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if manifest.get("format") != FORMAT:
+        raise ValueError(f"{uri}: bundle format {manifest.get('format')}, this version reads {FORMAT}; build it again")
+    problems = []
+    for name, facts in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif path.stat().st_size != facts["bytes"]:
+            problems.append(f"{name} has {path.stat().st_size} bytes instead of {facts['bytes']}")
+        elif _sha256(path) != facts["sha256"]:
+            problems.append(f"{name} was altered: its SHA-256 is not the manifest's")
+    if problems:
+        raise ValueError(f"bundle {uri} is not whole: {'; '.join(problems)}. Copy it again or rebuild it")
+    return manifest

@@ -1,0 +1,1 @@
+"""Labelled sentences: reading column files, labels, the corpora by name, phrase-level scores."""

@@ -1,0 +1,1 @@
+"""The same answers as the plain loops of `method`, for many sentences and tasks at once."""

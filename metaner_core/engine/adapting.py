@@ -1,0 +1,238 @@
+"""Adapting to many sentences at once, exactly: the same predictions as `adapt.Engine`, the reference, in less time.
+
+The adapted model depends on the support set alone, and a set's gradient is a sum over its sentences. So a wave of
+sentences is worked off like this (docs/engine.md has the mathematics and what each part was measured to bring):
+equal sentences once; each distinct source sentence forward and backward once; each distinct support set's weights
+formed once, layer by layer, while the sentences that share it pass through, and dropped.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase
+
+from metaner_core.engine import threads
+from metaner_core.engine.config import PRECISIONS, How
+from metaner_core.engine.per_task import Adapted, Step
+from metaner_core.engine.trace import Fixed, Theta, Trace, Traced, rows_of
+from metaner_core.engine.waves import Query, Support, in_order, tokens_of, units_of, waves
+from metaner_core.method.adapt import Engine, batch_subwords, by_length
+from metaner_core.method.tasks import adaptation_seed
+from metaner_core.model.encoding import Encoded, LabelSet, collate
+from metaner_core.model.tagger import Prediction, Tagger, decode, loss
+from metaner_core.model.transformer import Noise, Packed, embed, finish, pack, run_layers
+from metaner_core.settings import Settings
+
+log = logging.getLogger(__name__)
+CPU_WAVE, GPU_WAVE = 2**29, 2**33  # numbers that a wave's tokens may take in memory: 2 GiB and 32 GiB in fp32
+GPU_NUMBERS = 2**29  # numbers of sets' gradients that are formed at once: 2 GiB in fp32, and as much for their step
+
+
+@dataclass
+class Shared:
+    """How much work was shared. sentences asked for, distinct ones among them, support sets adapted to, source
+    sentences gone through forward and backward, waves, and waves halved for lack of GPU memory."""
+
+    sentences: int = 0
+    distinct: int = 0
+    sets: int = 0
+    source: int = 0
+    waves: int = 0
+    halved: int = 0
+
+    def add(self, other: "Shared") -> None:
+        for name, n in dataclasses.asdict(other).items():
+            setattr(self, name, getattr(self, name) + n)
+
+
+@dataclass(frozen=True)
+class BatchedEngine(Engine):
+    """tokens: budget of support and query tokens of one wave; None: what CPU_WAVE or GPU_WAVE has room for, which on a
+    CPU is divided by torch's threads: each works on a wave of its own.
+
+    precision: `fp32`, or `bf16` for the linear layers' products in adapting (docs/engine.md says what that changes).
+
+    Memory beyond the model's own, in numbers of the model's precision: for each token of a wave 4 Σ (in + out) over the
+    trained linear layers (a quarter of it the trace, the rest what autograd and the passes hold meanwhile; measured on
+    the CPU), and for the weights that are formed together three times their numbers: on a CPU per_task.BLOCK (for
+    bertadam the largest layer's out x in), on a GPU GPU_NUMBERS.
+    """
+
+    tokens: int | None = None
+    precision: str = "fp32"
+    shared: Shared = field(default_factory=Shared)
+
+    def work(self) -> dict[str, int]:
+        return dataclasses.asdict(self.shared)
+
+    def plain(self, sentences: Sequence[Encoded], *, overlaps: bool = False) -> list[Prediction]:
+        """As `Engine.plain`: equal sentences once, no padding, and past the last attention the words' tokens only."""
+        found = dict.fromkeys(sentences, Prediction())
+        distinct = [sentence for sentence in found if sentence.ids]
+        theta = Theta(self.tagger)
+        most = batch_subwords(self.device)
+        batches = threads.evenly(lambda size: list(by_length(distinct, size)), most, device=self.device)
+        done = threads.each(
+            lambda rows: self._unadapted(theta, [distinct[i] for i in rows], overlaps), batches, device=self.device
+        )
+        for rows, predictions in zip(batches, done, strict=True):
+            found.update(zip((distinct[i] for i in rows), predictions, strict=True))
+        return [found[sentence] for sentence in sentences]
+
+    @torch.no_grad()
+    def _unadapted(self, theta: Theta, sentences: Sequence[Encoded], overlaps: bool) -> list[Prediction]:
+        batch = collate(sentences, self.tokenizer, overlaps=overlaps, device=self.device)
+        packed = pack(batch)
+        logits = finish(self.tagger, packed, embed(self.tagger, packed), Fixed(theta), first=0)
+        return decode(logits, batch, self.label_set)
+
+    def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
+        """As `Engine.adapted`. More than one step goes the reference's way."""
+        if self.settings.adapt_steps > 1:
+            return super().adapted(sentences, support, overlaps=overlaps)
+        places: dict[Query, list[int]] = {}
+        for place, (sentence, ids) in enumerate(zip(sentences, support.tolist(), strict=True)):
+            if sentence.ids:
+                places.setdefault(self._query(sentence, ids), []).append(place)
+        self.shared.add(Shared(sentences=sum(map(len, places.values())), distinct=len(places)))
+        found = [Prediction()] * len(sentences)
+        order = in_order(list(places))
+        todo = threads.evenly(lambda size: list(waves(order, self.source, size)), self._budget(), device=self.device)
+        done = threads.each(lambda wave: self._predictions(wave, overlaps), todo, device=self.device)
+        for wave, (predictions, work) in zip(todo, done, strict=True):
+            self.shared.add(work)
+            for query, prediction in zip(wave, predictions, strict=True):
+                for place in places[query]:
+                    found[place] = prediction
+        return found
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}; it must be {' or '.join(PRECISIONS)}")
+        if self.precision == "bf16" and self.settings.optimizer == "bertadam":
+            raise ValueError("precision bf16 is for adam and sgd: BertAdam's weight decay is below its resolution")
+
+    def _query(self, sentence: Encoded, ids: Sequence[int]) -> Query:
+        """The order of a support set matters to nothing but the dropout that falls on it."""
+        if self.settings.adapt_dropout and self.settings.dropout:
+            return Query(sentence, tuple(ids), noise=adaptation_seed(sentence, self.settings))
+        return Query(sentence, tuple(sorted(ids)))
+
+    def _predictions(self, wave: Sequence[Query], overlaps: bool) -> tuple[list[Prediction], Shared]:
+        """A wave's predictions; out of GPU memory, those of its halves."""
+        try:
+            return self._together(wave, overlaps)
+        except torch.cuda.OutOfMemoryError:
+            if len(wave) == 1:
+                raise
+        log.warning("out of GPU memory with %d sentences together, trying halves", len(wave))
+        torch.cuda.empty_cache()
+        found, work = [], Shared(halved=1)
+        for half in (wave[: len(wave) // 2], wave[len(wave) // 2 :]):
+            predictions, more = self._predictions(half, overlaps)
+            found += predictions
+            work.add(more)
+        return found, work
+
+    def _together(self, wave: Sequence[Query], overlaps: bool) -> tuple[list[Prediction], Shared]:
+        sets = list(dict.fromkeys(query.set for query in wave))
+        units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in wave for u in units_of(*query.set)))}
+        theta = Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
+        trace = self._trace(theta, list(units), sets)
+        members = [[units[unit] for unit in units_of(*key)] for key in sets]
+        batch = collate([q.sentence for q in wave], self.tokenizer, overlaps=overlaps, device=self.device)
+        packed = pack(batch)
+        place = {key: n for n, key in enumerate(sets)}
+        tokens, positions = rows_of(packed, self._tensor([place[q.set] for q in wave]), len(sets))
+        share = self._shares(sets)
+        step = Step(self.settings.optimizer, self.settings.gamma)
+        with torch.no_grad():
+            weights = Adapted(
+                theta, step, trace, members, share=share, tokens=tokens, positions=positions, together=self._at_once
+            )
+            x = self._bottom(theta, packed, None)
+            logits = finish(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
+            found = decode(logits, batch, self.label_set)
+        return found, Shared(sets=len(sets), source=len(units), waves=1)
+
+    def _trace(self, theta: Theta, units: Sequence[tuple[int, object]], sets: Sequence[tuple[Support, int]]) -> Trace:
+        """Forward and backward of every source sentence in the wave, once."""
+        sentences = [self.source[i] for i, _ in units]
+        batch = collate(sentences, self.tokenizer, label_set=self.label_set, device=self.device)
+        packed = pack(batch)
+        traced = Traced(theta)
+        traced.record(*rows_of(packed, self._tensor(range(len(units))), len(units)))
+        noise = self._noise(packed, sets)
+        x = self._bottom(theta, packed, noise)
+        with torch.enable_grad():
+            logits = finish(self.tagger, packed, x, traced, noise, first=self.settings.frozen_layers)
+            logits = logits.float() if self.precision == "bf16" else logits
+            assert batch.labels is not None
+            if self.settings.batch_loss == "mean_of_tokens":  # the sum; _shares makes it the mean
+                value = F.cross_entropy(logits, batch.labels, reduction="sum")
+            else:
+                value = loss(logits, batch, reduction="sum_of_sentences", max_loss_weight=0.0)
+            value.backward()
+        return traced.trace
+
+    @torch.no_grad()
+    def _bottom(self, theta: Theta, packed: Packed, noise: Noise | None) -> torch.Tensor:
+        """The tokens' vectors below the first layer that is trained."""
+        x = embed(self.tagger, packed, noise)
+        x = x.to(torch.bfloat16) if self.precision == "bf16" else x
+        return run_layers(self.tagger, packed, x, Fixed(theta), noise, last=self.settings.frozen_layers)
+
+    def _noise(self, packed: Packed, sets: Sequence[tuple[Support, int]]) -> Noise | None:
+        if not (self.settings.adapt_dropout and self.settings.dropout):
+            return None
+        generators = [torch.Generator(self.device).manual_seed(seed) for _, seed in sets]
+        owners = [n for n, (support, _) in enumerate(sets) for _ in support]
+        return Noise(self.settings.dropout, generators, packed, owners)
+
+    def _shares(self, sets: Sequence[tuple[Support, int]]) -> torch.Tensor | None:
+        """What a set's sum of gradients is multiplied by; None: by 1."""
+        if self.settings.batch_loss == "sum_of_sentences":
+            return None
+        counts = {i: self._positions(i) for support, _ in sets for i in support}
+        totals = [sum(counts[i] for i in support) for support, _ in sets]
+        return 1 / torch.tensor(totals, dtype=torch.float64, device=self.device)
+
+    def _positions(self, i: int) -> int:
+        """Tokens of a source sentence that have a loss."""
+        sentence = self.source[i]
+        if self.label_set.further is None:
+            return len(sentence.first)
+        return tokens_of(sentence)
+
+    def _budget(self) -> int:
+        if self.tokens:
+            return self.tokens
+        shapes = [p.shape for p in self.tagger.trained().values() if p.ndim == 2]
+        room = CPU_WAVE if torch.device(self.device).type == "cpu" else GPU_WAVE
+        return max(1, room // (4 * sum(map(sum, shapes)) * threads.count(self.device)))
+
+    def _at_once(self, size: int) -> int:
+        return 1 if torch.device(self.device).type == "cpu" else max(1, GPU_NUMBERS // size)
+
+    def _tensor(self, values: Sequence[int]) -> torch.Tensor:
+        return torch.tensor(list(values), dtype=torch.long, device=self.device)
+
+
+def new_engine(
+    how: How,
+    tagger: Tagger,
+    tokenizer: PreTrainedTokenizerBase,
+    label_set: LabelSet,
+    settings: Settings,
+    source: Sequence[Encoded],
+    device: torch.device | str,
+) -> Engine:
+    """The engine that `how` asks for."""
+    if how.engine == "reference":
+        return Engine(tagger, tokenizer, label_set, settings, source, device)
+    return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, precision=how.precision)

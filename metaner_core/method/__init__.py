@@ -1,0 +1,1 @@
+"""The paper, in its order: retrieval, tasks, meta-training, adaptation; plain loops that know no engine."""

@@ -1,0 +1,134 @@
+"""Meta-training (Alg. 1, Eq. 7-12): first-order MAML over pseudo tasks.
+
+The loop runs in one process or in several that share torch.distributed; nothing here knows which. With inner_steps
+= 0 the meta-gradient is the plain gradient of a batch of sentences: fine-tuning, the base model.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from metaner_core import workers
+from metaner_core.data.scoring import Counts, Scores, count, scores
+from metaner_core.engine import threads
+from metaner_core.engine.adapting import BatchedEngine
+from metaner_core.engine.meta_training import Gradient, chunk_gradient, dealt
+from metaner_core.method import optim
+from metaner_core.method.adapt import Engine, restore, steps
+from metaner_core.method.checkpoint import Checkpoints, TrainingState
+from metaner_core.method.tasks import Task, Tasks, dropout_seed, task_batch
+from metaner_core.model.encoding import Encoded
+from metaner_core.model.tagger import loss
+
+
+@dataclass
+class MetaTrainer:
+    """Meta-trains `engine.tagger` in place. support: [N, K] neighbours of each source sentence, dev_support likewise
+    of each dev sentence (needed only to select on adapted F1)."""
+
+    engine: Engine
+    support: np.ndarray
+    dev: Sequence[Encoded]
+    dev_support: np.ndarray | None = None
+    on_update: Callable[[int, float], None] = lambda update, seconds: None
+    _tasks: Tasks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tasks = Tasks(self.support, self.engine.settings)
+
+    def run(self, checkpoints: Checkpoints) -> TrainingState:
+        """Train to the last meta-update, going on from the newest checkpoint; leaves the best θ in the tagger."""
+        settings, tagger = self.engine.settings, self.engine.tagger
+        optimizer = optim.fresh(settings.optimizer, tagger.trained(), settings.beta)
+        state = TrainingState.start(tagger, optimizer)
+        if (folder := checkpoints.load()) is not None:
+            state.load(folder)
+        started = time.monotonic()
+        for update in range(state.update, settings.meta_updates):
+            state.add_loss(self.meta_update(update, optimizer))
+            state.update = update + 1
+            self.on_update(state.update, time.monotonic() - started)
+            if state.update % settings.dev_every == 0 or state.update == settings.meta_updates:
+                state.close_interval(self.dev_scores().overall.f1)
+                checkpoints.save(state.history[-1], state.save)
+        restore(tagger, state.best)
+        return state
+
+    def meta_update(self, update: int, optimizer: torch.optim.Optimizer) -> float:
+        """One step on θ with the sum of the tasks' gradients (Eq. 10, 12). Returns the mean query loss."""
+        settings, trained = self.engine.settings, self.engine.tagger.trained()
+        factor = optim.schedule(update, updates=settings.meta_updates, warmup=settings.warmup)
+        alpha = settings.alpha * (factor if settings.alpha_follows_schedule else 1.0)
+        # Added up in float64, so that the order of the tasks leaves no trace.
+        total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in trained.items()}
+        query_loss = torch.zeros((), dtype=torch.float64, device=self.engine.device)
+        for gradient, value in self.gradients(self._tasks.of_update(update), alpha):
+            query_loss += value
+            for name, g in gradient.items():
+                total[name] += g
+        workers.add_up([*total.values(), query_loss])
+        for name, p in trained.items():
+            p.grad = total[name].to(p.dtype)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.beta * factor
+        optimizer.step()
+        self.engine.tagger.zero_grad(set_to_none=True)
+        return query_loss.item() / settings.tasks_per_update
+
+    def gradients(self, tasks: Sequence[Task], alpha: float) -> Iterator[tuple[Gradient, torch.Tensor | float]]:
+        """Gradients and query losses of this worker's share: sums over chunks of tasks; by the reference, of each task.
+
+        Chunks are shared out whole. Which tasks were together, and so the number of workers, leaves its trace in the
+        rounding.
+        """
+        if not isinstance(self.engine, BatchedEngine):
+            return (self.task_gradient(task, alpha) for task in workers.share(tasks))
+        own = list(workers.share(dealt(self.engine, tasks)))
+        return threads.each(lambda part: chunk_gradient(self.engine, part, alpha), own, device=self.engine.device)
+
+    def task_gradient(self, task: Task, alpha: float) -> tuple[Gradient, float]:
+        """g_i = ∇ L_test(θ'_i) with θ'_i = U^n(θ; α) on the support set (Eq. 7, 8, 12); θ is left as it was."""
+        engine, settings = self.engine, self.engine.settings
+        trained = engine.tagger.trained()
+        theta = {name: p.detach().clone() for name, p in trained.items()}
+        dropout = torch.Generator(engine.device).manual_seed(dropout_seed(task, settings))
+        inner = optim.fresh(settings.optimizer, trained, alpha)
+        objective = self._objective(task.support, task, dropout, masking="support")
+        steps(engine.tagger, objective, inner, settings.inner_steps)
+        value = self._objective((task.query,), task, dropout, masking="query")()
+        value.backward()
+        gradient = {name: p.grad for name, p in trained.items() if p.grad is not None}
+        engine.tagger.zero_grad(set_to_none=True)
+        restore(engine.tagger, theta)
+        return gradient, value.item()
+
+    def _objective(
+        self, examples: Sequence[int], task: Task, dropout: torch.Generator, *, masking: str
+    ) -> Callable[[], torch.Tensor]:
+        engine, settings = self.engine, self.engine.settings
+        batch = task_batch(engine, [(i, task.epoch) for i in examples], masking=masking)
+        weight = settings.max_loss_weight
+        return lambda: loss(engine.tagger(batch, dropout), batch, reduction=settings.batch_loss, max_loss_weight=weight)
+
+    def dev_scores(self) -> Scores:
+        """Phrase-level scores on the dev sentences, shared out over the workers."""
+        rows = list(workers.share(range(len(self.dev))))
+        sentences = [self.dev[i] for i in rows]
+        if self.engine.settings.select_on == "adapted":
+            assert self.dev_support is not None
+            predictions = self.engine.adapted(sentences, self.dev_support[rows])
+        else:
+            predictions = self.engine.plain(sentences)
+        counts = count([s.labels or () for s in sentences], [p.labels for p in predictions])
+        return scores(_sum_over_workers(counts, self.engine.settings.types, self.engine.device))
+
+
+def _sum_over_workers(counts: Counts, types: Sequence[str], device: torch.device | str) -> Counts:
+    kinds = (counts.correct, counts.predicted, counts.gold)
+    table = torch.tensor([[kind.get(t, 0) for t in types] for kind in kinds], device=device)
+    workers.add_up([table])
+    correct, predicted, gold = (dict(zip(types, row, strict=True)) for row in table.tolist())
+    return Counts(correct=correct, predicted=predicted, gold=gold)

@@ -1,0 +1,1 @@
+"""The network: encoders, words to subwords and windows, the tagger, its forward pass over packed tokens."""

@@ -1,0 +1,115 @@
+"""Pre-trained multilingual encoders and their tokenizers: from a hub name, a local folder, s3:// or the package."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as hf_logging
+
+from metaner_core import storage
+
+EMBEDDED = Path(__file__).parents[1] / "embedded" / "encoder"
+LAYER = {  # the parameters of a layer that this file knows what to do with
+    f"{module}.{kind}"
+    for module in (
+        *(f"attention.{part}" for part in ("self.query", "self.key", "self.value", "output.dense", "output.LayerNorm")),
+        *("intermediate.dense", "output.dense", "output.LayerNorm"),
+    )
+    for kind in ("weight", "bias")
+}
+
+
+def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Encoder (float32, no pooler, eval mode) and fast tokenizer of `source`.
+
+    source: `embedded`, a local folder, `s3://...`, or a hub name. Weights are read from safetensors only and no code
+    of the model's is run. Raises ValueError when there is no fast tokenizer or the encoder's layers are not found.
+    """
+    with located(source) as path:
+        return _load(path, source)
+
+
+@contextmanager
+def located(source: str) -> Iterator[str]:
+    """Where transformers finds an encoder while in the context: a folder, or a hub name as it is."""
+    if storage.is_remote(source):
+        with storage.local_copy(source) as folder:
+            yield str(folder)
+    else:
+        yield str(EMBEDDED) if source == "embedded" else source
+
+
+def require_source(source: str) -> None:
+    """Raises FileNotFoundError when `source` is a path or an s3:// prefix with nothing there (a hub is not asked)."""
+    if storage.is_remote(source):
+        there = bool(storage.list_files(source))
+    else:
+        there = Path(source).is_dir() or not source.startswith(("/", ".", "~"))
+    if not there:
+        raise FileNotFoundError(
+            f"encoder {source!r}: there is no such folder; give one, s3://, a hub name or `embedded`"
+        )
+
+
+def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    before = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()  # a masked-LM head in the file is expected and left out
+    hf_logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        encoder = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
+    except OSError as error:
+        raise ValueError(f"encoder {source!r} cannot be loaded: {error}") from error
+    finally:
+        hf_logging.set_verbosity(before)
+    if not tokenizer.is_fast:
+        raise ValueError(f"encoder {source!r} has no fast tokenizer, which word positions need; convert it to one")
+    if None in (tokenizer.mask_token_id, tokenizer.unk_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
+        raise ValueError(f"encoder {source!r}: its tokenizer must have [CLS], [SEP], [MASK] and [UNK] tokens")
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # tagging reads token vectors, retrieval the [CLS] vector itself
+    require_known(encoder)
+    return encoder.eval(), tokenizer
+
+
+def layers(encoder: nn.Module) -> nn.ModuleList:
+    """The encoder's transformer layers, bottom first. Raises ValueError for a shape that is not known."""
+    found = getattr(getattr(encoder, "encoder", None), "layer", None)
+    if not isinstance(found, nn.ModuleList):
+        raise ValueError(f"{type(encoder).__name__} has no encoder.layer: use an encoder of the BERT or RoBERTa family")
+    return found
+
+
+def require_known(encoder: nn.Module) -> None:
+    """Raises ValueError unless the layers are BERT's or (XLM-)RoBERTa's, which transformer.py computes."""
+    config: Any = encoder.config
+    for number, layer in enumerate(layers(encoder)):
+        if odd := {name for name, _ in layer.named_parameters()} ^ LAYER:
+            raise ValueError(
+                f"{type(encoder).__name__}: layer {number} differs from BERT's in {', '.join(sorted(odd)[:4])}: "
+                "use an encoder of the BERT or RoBERTa family"
+            )
+    if getattr(config, "position_embedding_type", None) not in (None, "absolute") or getattr(
+        config, "is_decoder", False
+    ):
+        raise ValueError(f"{type(encoder).__name__}: expected an encoder with absolute positions")
+
+
+def freeze(encoder: nn.Module, frozen_layers: int) -> None:
+    """Stop gradients into the embeddings and the bottom layers (Sec. 4.2). Raises ValueError when too many."""
+    stack = layers(encoder)
+    if frozen_layers > len(stack):
+        raise ValueError(f"frozen_layers is {frozen_layers}, but the encoder has {len(stack)} layers")
+    embeddings = encoder.get_submodule("embeddings")
+    for module in (embeddings, *stack[:frozen_layers]):
+        module.requires_grad_(False)
+
+
+def longest_input(encoder: PreTrainedModel) -> int:
+    """Positions that one input may have, special tokens included (RoBERTa keeps the first two for itself)."""
+    padding = getattr(encoder.get_submodule("embeddings"), "padding_idx", None)
+    return encoder.config.max_position_embeddings - (0 if padding is None else padding + 1)

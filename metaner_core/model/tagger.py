@@ -1,0 +1,98 @@
+"""The base model (Sec. 3.1, Eq. 1-2), its losses (Eq. 3 and 13) and its predictions."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from metaner_core.model.encoder import freeze
+from metaner_core.model.encoding import Batch, LabelSet
+from metaner_core.model.transformer import ModuleWeights, Noise, classify, embed, pack, run_layers
+from metaner_core.settings import Settings
+
+
+class Tagger(nn.Module):
+    """A multilingual encoder and one linear layer over its token vectors."""
+
+    def __init__(self, encoder: PreTrainedModel, labels: int, settings: Settings) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = settings.dropout
+        self.classifier = nn.Linear(encoder.config.hidden_size, labels)
+        nn.init.normal_(self.classifier.weight, std=0.02, generator=torch.Generator().manual_seed(settings.seed))
+        nn.init.zeros_(self.classifier.bias)
+        freeze(encoder, settings.frozen_layers)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> "Tagger":
+        """Without effect: dropout is asked for in `forward` and is never that of the encoder's own modules."""
+        return super().train(False)
+
+    def forward(self, batch: Batch, dropout: torch.Generator | None = None) -> torch.Tensor:
+        """Logits [P, C] at the batch's positions. dropout: where its random numbers come from; None: no dropout."""
+        if dropout is None or not self.dropout:
+            hidden = self.encoder(input_ids=batch.ids, attention_mask=batch.attention).last_hidden_state
+            return self.classifier(hidden[batch.row, batch.col])
+        packed, weights = pack(batch), ModuleWeights(self)
+        noise = Noise(self.dropout, [dropout], packed, [0] * batch.sentences)
+        x = run_layers(self, packed, embed(self, packed, noise), weights, noise)
+        return classify(packed, x, weights, noise)
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that are not frozen, by name: θ of the paper."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def loss(logits: torch.Tensor, batch: Batch, *, reduction: str, max_loss_weight: float) -> torch.Tensor:
+    """The loss of a batch of labelled sentences; with λ = max_loss_weight = 0 this is Eq. 3, else Eq. 13.
+
+    logits: [P, C]. reduction: `sum_of_sentences` adds up `mean + λ max` of each sentence's token losses;
+    `mean_of_tokens` is the mean over all tokens of the batch plus λ times the mean over sentences of the max.
+    """
+    one = torch.zeros(batch.sentences, dtype=torch.long, device=logits.device)
+    return losses(logits, batch, one, 1, reduction=reduction, max_loss_weight=max_loss_weight).sum()
+
+
+def losses(
+    logits: torch.Tensor, batch: Batch, task: torch.Tensor, tasks: int, *, reduction: str, max_loss_weight: float
+) -> torch.Tensor:
+    """`loss` of each task by itself, [tasks]. task: [sentences] the task of each sentence."""
+    assert batch.labels is not None
+    token = F.cross_entropy(logits, batch.labels, reduction="none")
+    highest = token.new_zeros(batch.sentences)
+    highest = highest.scatter_reduce(0, batch.sentence, token, "amax", include_self=False)
+    if reduction == "mean_of_tokens":
+        return _means(token, task[batch.sentence], tasks) + max_loss_weight * _means(highest, task, tasks)
+    value = _means(token, batch.sentence, batch.sentences) + max_loss_weight * highest
+    return token.new_zeros(tasks).scatter_add(0, task, value)
+
+
+def _means(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
+    """Mean of each group's values, [groups]; 0 for none."""
+    zeros = values.new_zeros(groups)
+    count = zeros.scatter_add(0, group, torch.ones_like(values)).clamp(min=1)
+    return zeros.scatter_add(0, group, values) / count
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels of a sentence's words and the model's probability of each label given.
+
+    words: the word that each label is for: 0, 1, 2, ... unless window overlaps were asked for.
+    """
+
+    labels: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    words: tuple[int, ...] = ()
+
+
+def decode(logits: torch.Tensor, batch: Batch, label_set: LabelSet) -> list[Prediction]:
+    """Predictions from logits [P, C] at the batch's positions, one for each sentence; an empty one for no words."""
+    best, label = logits.float().softmax(-1).max(-1)
+    found: list[list[tuple[str, float, int]]] = [[] for _ in range(batch.sentences)]
+    columns = (batch.sentence, batch.word, label, best)
+    for sentence, word, label_id, p in zip(*(c.tolist() for c in columns), strict=True):
+        found[sentence].append((label_set.bio(label_id), p, word))
+    return [Prediction(*zip(*rows, strict=True)) if rows else Prediction() for rows in found]

@@ -1,0 +1,272 @@
+"""The tagger's forward pass over packed tokens: every matrix product sees real tokens only, and no padding.
+
+It is what transformers' BertModel and XLMRobertaModel compute (the tests hold it to them), written so that whoever
+calls it decides which weights a token meets (`Weights`) and which noise (`Noise`). The engine needs both: tokens of
+many tasks go through one layer together, each task's with weights and dropout of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from metaner_core.model.encoder import layers
+from metaner_core.model.encoding import Batch
+
+SIMILAR, NEARLY = 1.25, 8  # rows of up to SIMILAR times the tokens, and NEARLY more, share one padded attention
+STACK = "encoder.encoder.layer."  # where a tagger has its layers, by number
+QKV = ("attention.self.query", "attention.self.key", "attention.self.value")
+CLASSIFIER = ("classifier",)
+NARROW = (
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+    "intermediate.dense",
+    "output.dense",
+    "output.LayerNorm",
+)
+
+
+class Weights(Protocol):
+    """Applies the parameters of modules, by name; of several linear modules the outputs are put side by side."""
+
+    def linear(self, names: tuple[str, ...], x: torch.Tensor) -> torch.Tensor: ...
+
+    def scale(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        """A LayerNorm's gain and bias, on normalised x."""
+
+
+@dataclass(frozen=True)
+class Alike:
+    """w windows of similar length, which share one padded attention.
+
+    windows: [w], which they are. index: [w, T] into the batch's tokens. real: [w, T], which are; None if all are.
+    """
+
+    windows: torch.Tensor
+    index: torch.Tensor
+    real: torch.Tensor | None
+
+    def flat(self) -> torch.Tensor:
+        """The index without padding, window by window."""
+        return self.index.flatten() if self.real is None else self.index[self.real]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch's real tokens one after another, N in all, window by window.
+
+    lengths: tokens of each window. where: [N] index into the padded windows, flattened. positions: [P] index among
+    the tokens of the batch's positions. alike: each window once. back: [N] from their order to that of the tokens.
+    """
+
+    batch: Batch
+    lengths: tuple[int, ...]
+    where: torch.Tensor
+    positions: torch.Tensor
+    alike: tuple[Alike, ...]
+    back: torch.Tensor
+
+    @property
+    def tokens(self) -> int:
+        return len(self.where)
+
+
+def pack(batch: Batch) -> Packed:
+    lengths = batch.attention.sum(1)
+    starts = lengths.cumsum(0) - lengths
+    where = batch.attention.flatten().nonzero().squeeze(1)
+    alike = tuple(_alike(lengths, starts))
+    back = torch.cat([where[:0], *(group.flat() for group in alike)]).argsort()
+    return Packed(batch, tuple(lengths.tolist()), where, starts[batch.row] + batch.col, alike, back)
+
+
+def _alike(lengths: torch.Tensor, starts: torch.Tensor) -> Sequence[Alike]:
+    if not len(lengths):
+        return ()
+    order = lengths.argsort(stable=True)
+    sizes = lengths[order].tolist()
+    cuts = [0]
+    for i, size in enumerate(sizes):
+        if size > SIMILAR * sizes[cuts[-1]] + NEARLY:
+            cuts.append(i)
+    found = []
+    for a, b in zip(cuts, [*cuts[1:], len(sizes)], strict=True):
+        windows = order[a:b]
+        columns = torch.arange(sizes[b - 1], device=lengths.device)
+        real = columns < lengths[windows, None]
+        index = starts[windows, None] + torch.where(real, columns, 0)
+        found.append(Alike(windows, index, None if sizes[a] == sizes[b - 1] else real))
+    return found
+
+
+class Noise:
+    """Dropout whose masks belong to owners (tasks, sentences), whatever batch they are in.
+
+    An owner's masks come from a generator of its own in the order of the forward pass, token by token of its windows
+    in their order. So one owner alone and many together see the same noise.
+    """
+
+    def __init__(self, p: float, generators: Sequence[torch.Generator], packed: Packed, owners: Sequence[int]) -> None:
+        """owners: for each sentence of the batch the index of its generator, ascending."""
+        self._p, self._generators = p, generators
+        owner = torch.tensor(owners, device=packed.where.device)
+        rows, columns = packed.batch.sentence_of_window, packed.batch.sentence
+        self._rows = owner[rows].tolist()
+        lengths = torch.tensor(packed.lengths, device=owner.device)
+        many = len(generators)
+        self._tokens = torch.zeros(many, dtype=torch.long, device=owner.device).index_add_(0, owner[rows], lengths)
+        self._positions = torch.bincount(owner[columns], minlength=many)
+        self._lengths = packed.lengths
+
+    def tokens(self, x: torch.Tensor, at: torch.Tensor | None = None) -> torch.Tensor:
+        """On vectors of all tokens, [N, d], or of those at an index [P]: each sees what it would among all."""
+        return self._dropped(x, self._tokens, at)
+
+    def positions(self, x: torch.Tensor) -> torch.Tensor:
+        """On vectors of the batch's positions, [P, d]."""
+        return self._dropped(x, self._positions)
+
+    def attention(self, heads: int, like: torch.Tensor) -> list[torch.Tensor]:
+        """For every window of T tokens a mask [heads, T, T]."""
+        rows = zip(self._rows, self._lengths, strict=True)
+        return [self._mask(self._generators[o], (heads, n, n), like) for o, n in rows]
+
+    def _dropped(self, x: torch.Tensor, counts: torch.Tensor, at: torch.Tensor | None = None) -> torch.Tensor:
+        drawn = zip(self._generators, counts.tolist(), strict=True)
+        masks = torch.cat([self._mask(g, (n, x.shape[1]), x) for g, n in drawn])
+        return x * (masks if at is None else masks[at])
+
+    def _mask(self, generator: torch.Generator, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        keep = torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(1 - self._p, generator=generator)
+        return keep.div_(1 - self._p)
+
+
+class ModuleWeights:
+    """A tagger's own parameters, through autograd."""
+
+    def __init__(self, tagger: nn.Module) -> None:
+        self._modules: dict[str, Any] = dict(tagger.named_modules())
+
+    def linear(self, names: tuple[str, ...], x: torch.Tensor) -> torch.Tensor:
+        found = [F.linear(x, self._modules[name].weight, self._modules[name].bias) for name in names]
+        return found[0] if len(found) == 1 else torch.cat(found, -1)
+
+    def scale(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return x * self._modules[name].weight + self._modules[name].bias
+
+
+def embed(tagger: nn.Module, packed: Packed, noise: Noise | None = None) -> torch.Tensor:
+    """[N, d] embeddings of the tokens."""
+    embeddings: Any = tagger.get_submodule("encoder.embeddings")
+    x = embeddings(input_ids=packed.batch.ids).flatten(0, 1)[packed.where]
+    return x if noise is None else noise.tokens(x)
+
+
+def run_layers(
+    tagger: nn.Module,
+    packed: Packed,
+    x: torch.Tensor,
+    weights: Weights,
+    noise: Noise | None = None,
+    *,
+    first: int = 0,
+    last: int | None = None,
+) -> torch.Tensor:
+    """[N, d] through the layers first .. last (exclusive; None: to the top)."""
+    stack = layers(tagger.get_submodule("encoder"))
+    for number in range(first, len(stack) if last is None else last):
+        x = _layer(stack[number], f"{STACK}{number}.", packed, x, weights, noise)
+    return x
+
+
+def classify(packed: Packed, x: torch.Tensor, weights: Weights, noise: Noise | None = None) -> torch.Tensor:
+    """Logits [P, C] at the batch's positions, from the top layer's vectors [N, d]."""
+    x = x[packed.positions]
+    return weights.linear(CLASSIFIER, x if noise is None else noise.positions(x))
+
+
+def finish(
+    tagger: nn.Module, packed: Packed, x: torch.Tensor, weights: Weights, noise: Noise | None = None, *, first: int
+) -> torch.Tensor:
+    """Logits [P, C] from the tokens' vectors [N, d] below layer `first`: `run_layers` and `classify` in less time.
+
+    Past the last attention tokens do not meet any more, so only those at the batch's positions go on: what
+    `narrow` names sees P rows, not N. What the others would come to has no part in logits, loss or gradient.
+    """
+    stack = layers(tagger.get_submodule("encoder"))
+    top = len(stack) - 1
+    if first > top:
+        return classify(packed, x, weights, noise)
+    x = run_layers(tagger, packed, x, weights, noise, first=first, last=top)
+    x = _layer(stack[top], f"{STACK}{top}.", packed, x, weights, noise, at=packed.positions)
+    return weights.linear(CLASSIFIER, x if noise is None else noise.positions(x))
+
+
+def narrow(tagger: nn.Module) -> frozenset[str]:
+    """The modules that `finish` applies at the batch's positions only."""
+    top = len(layers(tagger.get_submodule("encoder"))) - 1
+    return frozenset((*CLASSIFIER, *(f"{STACK}{top}.{name}" for name in NARROW)))
+
+
+def _layer(
+    layer: Any,
+    prefix: str,
+    packed: Packed,
+    x: torch.Tensor,
+    weights: Weights,
+    noise: Noise | None,
+    at: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """at: index [P] of the tokens that are wanted; None: all."""
+
+    def dense(name: str, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        y = weights.linear((f"{prefix}{name}.dense",), x)
+        y = residual + (y if noise is None else noise.tokens(y, at))
+        norm = layer.get_submodule(f"{name}.LayerNorm")
+        return weights.scale(f"{prefix}{name}.LayerNorm", F.layer_norm(y, y.shape[-1:], eps=norm.eps))
+
+    qkv = weights.linear(tuple(prefix + name for name in QKV), x)
+    context = _attention(qkv, packed, layer.attention.self.num_attention_heads, noise)
+    x = dense("attention.output", *((context, x) if at is None else (context[at], x[at])))
+    inner = layer.intermediate.intermediate_act_fn(weights.linear((f"{prefix}intermediate.dense",), x))
+    return dense("output", inner, x)
+
+
+def _attention(qkv: torch.Tensor, packed: Packed, heads: int, noise: Noise | None) -> torch.Tensor:
+    """Context vectors [N, d] from queries, keys and values side by side, [N, 3d]."""
+    width = qkv.shape[1] // 3
+    masks = noise.attention(heads, qkv) if noise is not None else None
+    found = []
+    for group in packed.alike:
+        index, real = group.index, group.real
+        q, k, v = qkv[index].unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
+        attend = None if real is None else real[:, None, None, :]
+        if masks is None:
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
+        else:
+            context = _noisy_attention(q, k, v, attend, _padded(masks, group))
+        context = context.transpose(1, 2).flatten(2)
+        found.append(context.flatten(0, 1) if real is None else context[real])
+    return torch.cat([qkv.new_zeros(0, width), *found])[packed.back]
+
+
+def _noisy_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, attend: torch.Tensor | None, mask: torch.Tensor
+) -> torch.Tensor:
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    if attend is not None:
+        scores = scores.masked_fill(~attend, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1) * mask @ v
+
+
+def _padded(masks: Sequence[torch.Tensor], group: Alike) -> torch.Tensor:
+    """The masks of a group's windows, [w, heads, T, T]. masks: of all windows."""
+    many, longest = group.index.shape
+    found = masks[0].new_zeros(many, masks[0].shape[0], longest, longest)
+    for place, window in zip(found, group.windows.tolist(), strict=True):
+        length = masks[window].shape[-1]
+        place[:, :length, :length] = masks[window]
+    return found

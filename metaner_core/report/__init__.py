@@ -1,0 +1,1 @@
+"""What a run did, for people: sums, estimates, pages, cards. Only jobs know of it."""

@@ -1,0 +1,55 @@
+"""What every job does first and last."""
+
+import pytest
+
+from jobs.common.device import device
+from jobs.common.session import connect, environment, run
+
+
+def test_an_error_of_the_users_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise ValueError("the file is empty")
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: the file is empty\n"
+
+
+def test_another_error_is_not_hidden() -> None:
+    def main() -> None:
+        raise RuntimeError("lost")
+
+    with pytest.raises(RuntimeError, match="lost"):
+        run(main)
+
+
+def test_no_secret_goes_into_the_workers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    assert "hidden" not in environment().values()
+    assert environment()["AWS_ENDPOINT_URL"] == "http://127.0.0.1:9000"
+
+
+def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert device(False).type == "cpu"
+    with pytest.raises(ValueError, match="torch sees no CUDA device"):
+        device(True)
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "joined"),
+    [(None, None, "local"), (None, "10.0.0.1:6379", "10.0.0.1:6379"), ("auto", "10.0.0.1:6379", "auto")],
+)
+def test_which_ray_is_joined(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, variable: str | None, joined: str
+) -> None:
+    seen: dict[str, object] = {}
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", lambda **options: seen.update(options))
+    monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+    monkeypatch.setenv("RAY_ADDRESS", variable) if variable else monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    connect(given, cpus=3)
+    assert seen["address"] == joined
+    assert ("num_cpus" in seen) == (joined == "local")

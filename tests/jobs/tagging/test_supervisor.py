@@ -1,0 +1,112 @@
+"""Who has what in flight, and which document ended its worker, without Ray: the supervisor is a plain object."""
+
+import pytest
+
+from jobs.tagging.supervisor import DEATHS, MOST_DEATHS, MOST_FOUND_OUT, Care, Supervisor
+
+
+def tag(supervisor: Supervisor, killer: int, documents: int = 10, batch: int = 4) -> tuple[list[tuple[int, int]], Care]:
+    """Let workers take a shard until one comes to its end; `killer` ends them. All batches, and the last one's care."""
+    begun = []
+    for worker in range(100):
+        care = supervisor.start("s", f"w{worker}")
+        at = 0
+        while at < documents:
+            apart = care.alone | care.rejected
+            last = at + 1 if at in apart else min([at + batch, documents, *(n for n in apart if n > at)])
+            supervisor.begin("s", at, last, {})
+            begun.append((at, last))
+            if at <= killer < last and killer not in care.rejected:
+                break
+            at = last
+        else:
+            supervisor.write("s", {"tagged": documents})
+            supervisor.finish("s", {"tagged": documents})
+            return begun, care
+    raise AssertionError("it never came to its end")
+
+
+def test_a_document_that_ends_its_workers_is_found_and_rejected() -> None:
+    supervisor = Supervisor()
+    begun, care = tag(supervisor, killer=6)
+    assert care == Care(alone=frozenset({4, 5, 7}), rejected=frozenset({6}))
+    assert begun.count((4, 8)) == 1
+    assert begun.count((6, 7)) == DEATHS + 1  # the last time to reject it
+    assert supervisor.deaths == 1 + DEATHS
+    assert supervisor.state()["counts"] == {"tagged": 10}
+
+
+def test_a_worker_that_dies_once_leaves_no_document_rejected() -> None:
+    supervisor = Supervisor()
+    supervisor.start("s", "a")
+    supervisor.begin("s", 4, 5, {})
+    assert supervisor.start("s", "b") == Care(alone=frozenset({4}), rejected=frozenset())
+
+
+def test_another_shard_is_another_matter() -> None:
+    supervisor = Supervisor()
+    supervisor.start("s", "a")
+    supervisor.begin("s", 0, 4, {})
+    assert supervisor.start("t", "b") == Care()
+    assert supervisor.deaths == 0
+
+
+def test_counts_of_a_shard_that_is_begun_again_are_not_added_twice() -> None:
+    supervisor = Supervisor()
+    for worker in "ab":
+        supervisor.start("s", worker)
+        supervisor.begin("s", 0, 4, {})
+        supervisor.begin("s", 4, 8, {"tagged": 4, "sentences": 9})
+    assert (supervisor.state()["counts"], supervisor.state()["in_flight"]) == ({}, {"tagged": 4, "sentences": 9})
+    supervisor.finish("s", {"tagged": 7, "empty": 1, "sentences": 12})
+    assert supervisor.state()["counts"] == {"tagged": 7, "empty": 1, "sentences": 12}
+    assert (supervisor.state()["shards"], supervisor.state()["in_flight"]) == (1, {})
+
+
+@pytest.mark.parametrize(("batch", "where"), [(None, "writing it"), ((3, 4), "reading document 3")])
+def test_a_shard_that_ends_every_worker_ends_the_job(batch: tuple[int, int] | None, where: str) -> None:
+    supervisor = Supervisor()
+    for worker in range(MOST_DEATHS):
+        supervisor.start("s", f"w{worker}")
+        if batch:
+            supervisor.begin("s", *batch, {})
+    with pytest.raises(RuntimeError, match=f"shard s: {MOST_DEATHS} workers ended.*{where}"):
+        supervisor.start("s", "one more")
+
+
+def test_what_is_in_flight_is_named() -> None:
+    supervisor = Supervisor()
+    supervisor.start("s", "process 7 of node n")
+    supervisor.begin("s", 16, 32, {})
+    (told,) = supervisor.in_flight()
+    assert told.startswith("shard s, documents 16 to 31 of it, on process 7 of node n, for ")
+
+
+def test_too_many_documents_that_end_their_workers_are_not_to_blame() -> None:
+    supervisor = Supervisor()
+
+    def found_out(shard: int) -> None:
+        for worker in range(DEATHS + 1):
+            supervisor.start(f"s{shard}", f"w{worker}")
+            supervisor.begin(f"s{shard}", 0, 1, {})
+
+    for shard in range(MOST_FOUND_OUT):
+        found_out(shard)
+    with pytest.raises(RuntimeError, match="11 documents in 0 ended their workers: it is the machines"):
+        found_out(MOST_FOUND_OUT)
+
+
+def test_one_that_begins_anew_takes_up_what_it_is_told() -> None:
+    supervisor = Supervisor()
+    supervisor.begin("s", 4, 8, {"tagged": 4})
+    assert supervisor.state()["in_flight"] == {"tagged": 4}
+    supervisor.finish("t", {"tagged": 5})
+    assert (supervisor.state()["shards"], supervisor.state()["counts"]) == (1, {"tagged": 5})
+    assert supervisor.start("s", "another").alone == {4, 5, 6, 7}
+
+
+def test_a_worker_that_asks_again_has_not_died() -> None:
+    supervisor = Supervisor()
+    for _ in range(2):
+        assert supervisor.start("s", "w") == Care()
+    assert supervisor.deaths == 0

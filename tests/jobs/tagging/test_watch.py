@@ -1,0 +1,72 @@
+"""What is told of a run while it goes on."""
+
+import pytest
+
+from jobs.tagging import watch
+from jobs.tagging.watch import Extent, Story, duration, follow, line
+
+EXTENT = Extent(documents=10_000, before=2_000, shards=40)
+STATE = {"shards": 3, "deaths": 0, "silent": 0.0}
+
+
+class Asked:
+    """In place of a supervisor: each answer is its own question."""
+
+    def __init__(self, **state: object) -> None:
+        self.now = {**STATE, "name": "s", "counts": {}, "in_flight": {}, **state}
+        self.state, self.end = self, None
+
+    def remote(self) -> dict[str, object]:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def _without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "ask", lambda answer: answer)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+
+
+def test_a_line_says_how_far_how_fast_and_how_long() -> None:
+    counts = {"tagged": 1900, "empty": 0, "filtered": 60, "rejected": 40, "sentences": 30_000}
+    counts |= {"adapted": 30_000, "support_sets": 12_000}
+    assert line({**STATE, "counts": counts, "deaths": 2}, EXTENT, 100.0) == (
+        "4,000/10,000 documents (40%); 1,900 tagged, 60 filtered, 40 rejected; 300.0 sentences/s; "
+        "0.40 support sets a sentence; 2 workers lost; 5 min left"
+    )
+
+
+def test_before_the_first_document_actors_start() -> None:
+    assert line({**STATE, "counts": {}}, EXTENT, 0.0) == "starting actors"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(5, "5 s"), (600, "10 min"), (5400, "1 h 30 min"), (13 * 3600, "13 h 0 min"), (73 * 3600, "3 d 1 h")],
+)
+def test_durations_as_one_says_them(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+def test_a_supervisor_that_begins_anew_does_not_begin_the_story_anew() -> None:
+    story = Story()
+    first = {"name": "a", "shards": 2, "counts": {"tagged": 20}, "in_flight": {"tagged": 3}, "deaths": 1, "silent": 4.0}
+    assert story.told(first) == {"shards": 2, "counts": {"tagged": 23}, "deaths": 1, "silent": 4.0}
+    second = {"name": "b", "shards": 1, "counts": {"tagged": 10}, "in_flight": {}, "deaths": 0, "silent": 0.0}
+    for _ in range(2):
+        assert story.told(second) == {"shards": 3, "counts": {"tagged": 30}, "deaths": 1, "silent": 0.0}
+
+
+def test_lines_come_so_often_and_the_error_of_the_pipeline_is_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    def pipeline() -> None:
+        watch.time.sleep(0.35)
+        raise KeyError("broken")
+
+    with pytest.raises(KeyError, match="broken"):
+        follow(pipeline, Asked(counts={"tagged": 5}), EXTENT, every=0.1, stall=60)  # type: ignore[arg-type]
+    assert 2 <= capsys.readouterr().out.count("2,005/10,000 documents") <= 4
+
+
+def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch.sys.stdout, "isatty", lambda: True)
+    follow(lambda: watch.time.sleep(0.2), Asked(counts={"tagged": 5}), EXTENT, every=60, stall=60)  # type: ignore[arg-type]
+    assert "2,005/10,000 documents" in capsys.readouterr().out

@@ -1,0 +1,162 @@
+"""A made crawl on a real S3 server, tagged while things die: the rows are those of an unbroken run."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from jobs.planning.shards import done
+from metaner_core import storage
+from metaner_core.data import corpora
+from tests.support.rows import near, written
+from tests.support.wet import wet
+
+FILES, DOCUMENTS = 5, 440  # of each file
+ROOT = Path(__file__).parents[2]
+PLANTED = {
+    (0, 17): b"caf\xe9 en M\xe1laga",
+    (0, 18): b"Ana Morales vive en\0 Sevilla desde hace tiempo y trabaja como periodista en la radio.\0",
+    (1, 3): b"Ana Morales vive en Sevilla desde hace tiempo y trabaja en la radio. " + b"x" * 300_000,
+    (1, 4): b" \n\t ",
+    (2, 200): b"DEADLY",
+    (3, 0): b"The committee will meet again next week to discuss the report, and it should be published soon.",
+    (4, 439): "\u202eAna\u202c \u200f\u200b\x07 vive en Sevilla desde hace tiempo y trabaja en la radio.".encode(),
+}
+LANGUAGES = ("es", "nl", "de", "fr", "zh")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def texts() -> Iterator[list[tuple[str, bytes]]]:
+    """Ids and texts of each file: sentences of five languages, and what is planted among them."""
+    tests = [corpora.load(f"embedded-{language}", "test") for language in LANGUAGES]
+    for file in range(FILES):
+        documents = []
+        for n in range(DOCUMENTS):
+            sentences = tests[n % len(tests)]
+            words = sentences[(file * DOCUMENTS + n) % len(sentences)].words[:12]
+            text = ("" if n % len(tests) == 4 else " ").join(words).encode()
+            documents.append((f"urn:uuid:{file}-{n}", PLANTED.get((file, n), text)))
+        yield documents
+
+
+@pytest.fixture(scope="module")
+def crawl(swift: dict[str, str], tiny_bundle: str) -> Iterator[str]:
+    """The uri of a bucket that holds the bundle and, below crawl/, the files."""
+    import boto3
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in swift.items():
+            patch.setenv(name, value)
+        boto3.Session().client("s3").create_bucket(Bucket="crawl")
+        for n, documents in enumerate(texts()):
+            storage.write_bytes(f"s3://crawl/in/{n}.warc.wet.gz", wet(documents))
+        storage.publish(Path(tiny_bundle), "s3://crawl/bundle", last="manifest.json")
+        yield "s3://crawl"
+
+
+@pytest.fixture
+def cluster(crawl: str) -> Iterator[subprocess.Popen[str]]:
+    """A Ray cluster of four nodes in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    temp = mkdtemp(prefix="ray-")  # short: socket paths below it have at most 107 bytes
+    command = [sys.executable, str(ROOT / "tests" / "support" / "ray_cluster.py"), temp, "3"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes) as process:
+        yield process
+        process.stdin.close()
+        process.wait(60)
+    shutil.rmtree(temp, ignore_errors=True)
+
+
+def ask(cluster: subprocess.Popen[str], what: str) -> str:
+    print(what, file=cluster.stdin, flush=True)
+    return cluster.stdout.readline().strip()
+
+
+class Driver:
+    """The job's driver as a process."""
+
+    def __init__(self, address: str, bucket: str, output: str, log: Path) -> None:
+        self.output, self.log = output, log
+        command = [sys.executable, str(ROOT / "tests" / "support" / "deadly.py"), "--address", address, "--unadapted"]
+        command += ["--bundle", f"{bucket}/bundle", "--input", f"{bucket}/in", "--output", output, "--actors=2"]
+        command += ["--shard-mb=0.02", "--languages", *LANGUAGES, "--every-seconds=5"]
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+
+    def wait(self) -> None:
+        assert self.process.wait(300) == 0, self.log.read_text()[-4000:]
+
+    def wait_for(self, shards: int) -> set[str]:
+        """The shards that are done, as soon as there are so many."""
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline:
+            found = done(self.output)
+            if len(found) >= shards:
+                return found
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            time.sleep(0.3)
+        raise AssertionError(f"{len(found)} of {shards} shards were done: {self.log.read_text()[-4000:]}")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def test_killed_drivers_actors_and_nodes_leave_the_rows_of_an_unbroken_run(
+    crawl: str, cluster: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    assert cluster.stdout is not None
+    address = cluster.stdout.readline().strip()
+    whole, broken = f"{crawl}/whole", f"{crawl}/broken"
+    Driver(address, crawl, whole, tmp_path / "whole.log").wait()
+    shards = len(done(whole))
+    kept: dict[str, bytes] = {}
+    for part in (1, 2):
+        driver = Driver(address, crawl, broken, tmp_path / "broken.log")
+        driver.wait_for(part * shards // 5)
+        driver.kill()
+        kept |= {name: storage.read_bytes(f"{broken}/done/{name}.json") for name in done(broken)}
+    driver = Driver(address, crawl, broken, tmp_path / "broken.log")
+    driver.wait_for(len(kept) + 2)
+    assert int(ask(cluster, "kill"))
+    driver.wait_for(len(kept) + 6)
+    assert ask(cluster, "lose") == "2"
+    driver.wait()
+    for table in ("tagged", "other"):
+        expected, found = written(whole, table), written(broken, table)
+        assert found.keys() == expected.keys()
+        for id_, row in expected.items():
+            assert found[id_] == near(row)
+    assert all(storage.read_bytes(f"{broken}/done/{name}.json") == record for name, record in kept.items())
+
+
+def test_every_document_of_the_crawl_is_accounted_for(crawl: str) -> None:
+    tagged, other = written(f"{crawl}/whole", "tagged"), written(f"{crawl}/whole", "other")
+    given = {id_: text for file in texts() for id_, text in file}
+    assert tagged.keys() | other.keys() == given.keys()
+    assert not tagged.keys() & other.keys()
+    assert len(tagged) > 0.9 * len(given)
+    assert all(row["text"].encode() == given[id_] for id_, row in tagged.items())
+    found = {id_: (row["outcome"], row["stage"]) for id_, row in other.items()}
+    planted = {at: found.get("urn:uuid:{}-{}".format(*at), ("tagged", None)) for at in PLANTED}
+    assert planted == {
+        (0, 17): ("rejected", "reading"),
+        (0, 18): ("tagged", None),
+        (1, 3): ("filtered", "language"),  # of a word of 300,000 letters none can be told
+        (1, 4): ("empty", None),
+        (2, 200): ("rejected", "worker"),
+        (3, 0): ("filtered", "language"),
+        (4, 439): ("tagged", None),
+    }
+    assert Counter(outcome for outcome, _ in found.values())["rejected"] == 2

@@ -1,0 +1,144 @@
+"""The Ray Train job: any number of workers, and any number of interruptions, lead to the same parameters."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from jobs.meta_train import Job, meta_train, parse
+from metaner_core import storage
+from metaner_core.bundles import bundle
+from metaner_core.bundles.prepare import prepare
+from metaner_core.data import corpora
+from metaner_core.data.columns import Sentence
+from metaner_core.engine import meta_training
+from metaner_core.method.checkpoint import NoCheckpoints
+from metaner_core.settings import parse_overrides, preset
+
+SETTINGS = preset("demo", meta_updates=4, dev_every=2, tasks_per_update=6, beta=1e-3)
+TRAIN = corpora.load("embedded-en", "train")[:40]
+DEV = corpora.load("embedded-en", "dev")[:12]
+
+
+def job(folder: Path, **changes: object) -> Job:
+    options = {"settings": SETTINGS, "train": TRAIN, "dev": DEV, "encoder": "embedded"}
+    return Job(**{**options, "output": str(folder / "bundle"), "storage": str(folder / "runs"), **changes})  # type: ignore[arg-type]
+
+
+def theta(place: Path | str) -> dict[str, torch.Tensor]:
+    with storage.local_copy(f"{place}/bundle") as folder:
+        return load_file(folder / "tagger.safetensors")
+
+
+def furthest(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    assert a.keys() == b.keys()
+    return max((a[name] - b[name]).abs().max().item() for name in a)
+
+
+@pytest.fixture(scope="module")
+def two_workers(ray_local: None, module_s3: str) -> str:
+    """The uri of all that a run of two workers keeps."""
+    meta_train(job(Path("unused"), output=f"{module_s3}/bundle", storage=f"{module_s3}/runs", workers=2))
+    return module_s3
+
+
+def test_two_workers_give_the_parameters_of_one(two_workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same tasks together: gradients that are nothing but rounding, which Adam blows up, are the same too."""
+    monkeypatch.setattr(meta_training, "CPU_TASKS", SETTINGS.tasks_per_update // 2)
+    trainer = prepare(SETTINGS, TRAIN, DEV, encoder="embedded").trainer
+    trained = trainer.engine.tagger.trained()
+    start = {name: p.detach().clone() for name, p in trained.items()}
+    trainer.run(NoCheckpoints())
+    moved = furthest(theta(two_workers), start)
+    assert moved > SETTINGS.beta
+    assert furthest(theta(two_workers), dict(trained)) < 1e-4 * moved
+
+
+def test_checkpoints_and_bundle_go_to_s3_and_no_secret_with_them(two_workers: str) -> None:
+    assert [entry["update"] for entry in bundle.load(f"{two_workers}/bundle").manifest["history"]] == [2, 4]
+    files = storage.list_files(two_workers)
+    assert any("/runs/" in file and file.endswith("state.safetensors") for file in files)
+    assert not [file for file in files if os.environ["AWS_SECRET_ACCESS_KEY"].encode() in storage.read_bytes(file)]
+
+
+def test_a_taken_output_is_refused_before_any_work(two_workers: str) -> None:
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        meta_train(job(Path("unused"), output=f"{two_workers}/bundle"))
+
+
+def test_a_run_is_named_after_all_that_decides_its_result(tmp_path: Path) -> None:
+    fewer = job(tmp_path, train=TRAIN[:-1])
+    seeded = job(tmp_path, settings=preset("demo", seed=5))
+    names = {j.name() for j in (job(tmp_path), fewer, seeded, job(tmp_path, encoder="other"))}
+    assert len(names) == 4
+    assert job(tmp_path, workers=3, output="elsewhere").name() == job(tmp_path).name()
+
+
+def test_training_data_without_an_entity_is_refused(tmp_path: Path) -> None:
+    plain = [Sentence(("nothing", "here"), ("O", "O"))] * 9
+    with pytest.raises(ValueError, match="train has no entity of PER, LOC, ORG, MISC in 9 sentences"):
+        meta_train(job(tmp_path, train=plain))
+
+
+def test_an_encoder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        meta_train(job(tmp_path, encoder=str(tmp_path / "nothing")))
+
+
+def test_what_a_worker_finds_wrong_reaches_the_user(ray_local: None, tmp_path: Path) -> None:
+    deep = preset("demo", frozen_layers=9)
+    with pytest.raises(ValueError, match="frozen_layers is 9, but the encoder has 4 layers"):
+        meta_train(job(tmp_path, settings=deep, max_failures=0))
+
+
+def test_train_without_dev_is_refused() -> None:
+    with pytest.raises(ValueError, match="go together"):
+        parse(["--output", "x", "--train", "only.bio"])
+
+
+COMMAND = [sys.executable, "-m", "jobs.meta_train", "--preset", "demo", "--train", "train.bio", "--dev", "dev.bio"]
+OPTIONS = ["meta_updates=12", "dev_every=4", "tasks_per_update=4", "beta=1e-3"]
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The job as a process group of its own, which is killed whatever happens."""
+    folder.mkdir(exist_ok=True)
+    for name, sentences in (("train.bio", TRAIN), ("dev.bio", DEV)):
+        rows = ("".join(f"{w}\t{t}\n" for w, t in zip(s.words, s.labels, strict=True)) for s in sentences)
+        (folder / name).write_text("\n".join(rows), encoding="utf-8")
+    command = [*COMMAND, "--storage", "runs", "--output", "bundle", *(f"--set={o}" for o in OPTIONS)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_and_started_again_ends_like_an_unbroken_run(tmp_path: Path) -> None:
+    """The whole process group dies by SIGKILL after the first checkpoint; the same command then finishes."""
+    with started(tmp_path) as first:
+        while not list(tmp_path.glob("runs/*/checkpoint_*/state.json")):
+            assert first.poll() is None, "the job ended before it kept a checkpoint"
+            time.sleep(0.05)
+    assert not (tmp_path / "bundle" / "manifest.json").exists(), "the kill came too late to test anything"
+    with started(tmp_path) as run:
+        assert run.wait() == 0
+    parts = [corpora.read_sentences(str(tmp_path / name)) for name in ("train.bio", "dev.bio")]
+    unbroken = prepare(preset("demo", **parse_overrides(OPTIONS)), *parts, encoder="embedded").trainer
+    state = unbroken.run(NoCheckpoints())
+    assert furthest(theta(tmp_path), dict(unbroken.engine.tagger.trained())) < 1e-6
+    assert bundle.load(str(tmp_path / "bundle")).manifest["history"] == state.history

@@ -1,0 +1,137 @@
+"""The packed forward pass against transformers' own, and noise that belongs to its owner."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from metaner_core.model.encoder import load_encoder, require_known
+from metaner_core.model.encoding import collate
+from metaner_core.model.transformer import ModuleWeights, Noise, classify, embed, finish, narrow, pack, run_layers
+from metaner_core.settings import Settings
+from tests.support.small import encoded, save_tiny_xlm_roberta, tiny_engine
+
+SETTINGS = Settings(window=8, window_context=3, frozen_layers=1)
+
+
+@pytest.fixture(scope="module", params=["bert", "xlm-roberta"])
+def engine(request, tmp_path_factory):
+    if request.param == "bert":
+        return tiny_engine(SETTINGS)
+    encoder, tokenizer = load_encoder(save_tiny_xlm_roberta(tmp_path_factory.mktemp("xlm")))
+    return tiny_engine(SETTINGS, encoder=encoder, tokenizer=tokenizer)
+
+
+def logits(engine, batch, noise=None):
+    packed, weights = pack(batch), ModuleWeights(engine.tagger)
+    x = run_layers(engine.tagger, packed, embed(engine.tagger, packed, noise), weights, noise)
+    return classify(packed, x, weights, noise)
+
+
+@pytest.mark.parametrize("window", [6, 8, 128])
+@torch.no_grad()
+def test_it_computes_what_transformers_does(engine, window):
+    settings = dataclasses.replace(SETTINGS, window=window)
+    batch = collate(encoded(settings, engine.tokenizer), engine.tokenizer, label_set=engine.label_set)
+    assert not batch.attention.all()  # there is padding
+    torch.testing.assert_close(logits(engine, batch), engine.tagger(batch), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+@pytest.mark.parametrize("first", [0, 1, 2, 3])
+@pytest.mark.parametrize("overlaps", [False, True])
+@torch.no_grad()
+def test_the_tokens_that_are_not_asked_for_have_no_part_in_the_logits(engine, overlaps, first, dropped):
+    batch = collate(engine.source, engine.tokenizer, overlaps=overlaps)
+    packed, weights = pack(batch), ModuleWeights(engine.tagger)
+    assert len(batch.row) < packed.tokens
+    owners = range(batch.sentences)
+    seen = noise(packed, 0.3, owners, owners) if dropped else None
+    x = run_layers(engine.tagger, packed, embed(engine.tagger, packed, seen), weights, seen, last=first)
+    found = finish(engine.tagger, packed, x, weights, seen, first=first)
+    expected = logits(engine, batch, noise(packed, 0.3, owners, owners) if dropped else None)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
+def test_modules_past_the_last_attention_see_the_positions_only(engine):
+    rows = {}
+
+    class Watched(ModuleWeights):
+        def linear(self, names, x):
+            rows.update(dict.fromkeys(names, len(x)))
+            return super().linear(names, x)
+
+        def scale(self, name, x):
+            rows[name] = len(x)
+            return super().scale(name, x)
+
+    batch = collate(engine.source, engine.tokenizer)
+    packed = pack(batch)
+    finish(engine.tagger, packed, embed(engine.tagger, packed), Watched(engine.tagger), first=0)
+    assert {name for name, n in rows.items() if n == len(batch.row)} == narrow(engine.tagger)
+    assert len(narrow(engine.tagger)) == 6
+    assert {name for name, n in rows.items() if n == packed.tokens} == set(rows) - narrow(engine.tagger)
+
+
+@torch.no_grad()
+def test_every_real_token_is_in_one_padded_attention(engine):
+    packed = pack(collate(engine.source, engine.tokenizer))
+    inside = [group.flat() for group in packed.alike]
+    assert sorted(torch.cat(inside).tolist()) == list(range(packed.tokens))
+    assert packed.tokens == int(packed.batch.attention.sum())
+
+
+def noise(packed, p, seeds, owners):
+    return Noise(p, [torch.Generator().manual_seed(seed) for seed in seeds], packed, owners)
+
+
+@torch.no_grad()
+def test_noise_is_the_owners_own_whoever_else_is_in_the_batch(engine):
+    """Owners 0: sentences 0 and 1, 1: sentence 2, 2: sentences 3 to 5."""
+    owners = [0, 0, 1, 2, 2, 2]
+    batch = collate(engine.source[:6], engine.tokenizer)
+    together = logits(engine, batch, noise(pack(batch), 0.3, [7, 8, 9], owners))
+    for owner, seed in enumerate((7, 8, 9)):
+        mine = [s for s, o in zip(engine.source, owners, strict=False) if o == owner]
+        alone = collate(mine, engine.tokenizer)
+        found = logits(engine, alone, noise(pack(alone), 0.3, [seed], [0] * len(mine)))
+        expected = together[[owners[s] == owner for s in batch.sentence.tolist()]]
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+        assert (found - logits(engine, alone)).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_noise_falls_on_every_place_that_dropout_has_in_transformers(engine, monkeypatch):
+    """Embeddings; in each layer attention weights (a mask for each window), attention and layer output; the head."""
+    batch = collate(engine.source, engine.tokenizer)
+    shapes = []
+    draw = Noise._mask
+
+    def counted(self, generator, shape, like):
+        shapes.append(shape)
+        return draw(self, generator, shape, like)
+
+    monkeypatch.setattr(Noise, "_mask", counted)
+    packed = pack(batch)
+    logits(engine, batch, noise(packed, 0.3, [1], [0] * batch.sentences))
+    windows = [(2, n, n) for n in packed.lengths]
+    tokens, width = packed.tokens, 32
+    layer = [*windows, (tokens, width), (tokens, width)]
+    assert shapes == [(tokens, width), *(3 * layer), (len(batch.row), width)]
+
+
+@torch.no_grad()
+def test_noise_keeps_the_mean(engine):
+    packed = pack(collate(engine.source, engine.tokenizer))
+    x = torch.ones(packed.tokens, 2_000, dtype=torch.float64)
+    dropped = noise(packed, 0.3, [3], [0] * 10).tokens(x)
+    assert dropped.mean().item() == pytest.approx(1, abs=0.01)
+    assert (dropped == 0).double().mean().item() == pytest.approx(0.3, abs=0.01)
+
+
+def test_an_encoder_with_other_layers_is_refused(engine):
+    encoder = tiny_engine(SETTINGS).tagger.encoder
+    encoder.encoder.layer[1].extra = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"layer 1 differs from BERT's in extra.bias, extra.weight: use an encoder of"):
+        require_known(encoder)

@@ -1,0 +1,28 @@
+"""The bulk tagging job with a tagger that ends its process, by SIGKILL, at a document that says DEADLY."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.bulk_tag import bulk_tag
+from jobs.common.session import say
+from jobs.tagging.job import job, parse
+from metaner_core.text.document import Document, Row
+from metaner_core.text.rules import Rules
+
+
+def deadly(bundle: Any, documents: Sequence[Document], *, rules: Rules, adapted: bool) -> list[Row]:
+    if any("DEADLY" in (document.text or "") for document in documents):
+        os.kill(os.getpid(), signal.SIGKILL)
+    from jobs.tagging.model import tag_documents  # late: the driver imports this module too
+
+    return tag_documents(bundle, documents, rules=rules, adapted=adapted)
+
+
+if __name__ == "__main__":
+    from tests.support.deadly import deadly as tag  # under a name that actors can import
+
+    options = parse(sys.argv[1:])
+    say(bulk_tag(job(options), address=options.address, tag=tag)["counts"]["outcomes"])
