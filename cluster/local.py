@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobs.common.session import run, say
+from jobs.common.command import run, say
 from metaner_core import storage
 
 PROJECT = Path(__file__).parents[1]

@@ -18,7 +18,8 @@ from typing import Any
 
 import ray
 
-from jobs.common.session import USERS_ERRORS, connect, quiet, run, say
+from jobs.common.command import USERS_ERRORS, run, say
+from jobs.common.session import connect, quiet
 from jobs.planning.plan import plan
 from jobs.planning.shards import Shard, done, unclaim
 from jobs.tagging.actor import TagActor, Tagging

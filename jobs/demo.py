@@ -15,7 +15,9 @@ from rich.console import Console
 
 import metaner_core
 from jobs import bulk_tag, evaluate, meta_train
-from jobs.common.session import add_ray_options, connect, run, say
+from jobs.common.command import run, say
+from jobs.common.options import add_ray_options
+from jobs.common.session import connect
 from jobs.planning.shards import OTHER, TAGGED
 from jobs.tagging.job import Job
 from metaner_core import storage

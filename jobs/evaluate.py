@@ -24,16 +24,18 @@ from ray.actor import ActorHandle
 from rich.console import Console
 from rich.table import Table
 
+from jobs.common.command import run, say
 from jobs.common.device import device
+from jobs.common.options import add_engine_option, add_ray_options
 from jobs.common.progress import told
-from jobs.common.session import add_engine_option, add_ray_options, connect, run, say
+from jobs.common.session import connect
 from metaner_core import storage
 from metaner_core.bundles import bundle
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.labels import relabel
 from metaner_core.data.scoring import Counts, Scores, count, scores
-from metaner_core.engine.config import How
+from metaner_core.engine.config import EngineConfig
 from metaner_core.model.encoding import Encoded
 from metaner_core.model.tagger import Prediction
 from metaner_core.settings import ADAPTING, Settings, parse_overrides
@@ -72,7 +74,7 @@ def evaluate(
     actors: int = 1,
     gpu: bool = False,
     threads: int = 1,
-    how: How | None = None,
+    config: EngineConfig | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> list[Result]:
     """Score the bundle at uri on every test, on the connected Ray; only counts come back to the driver.
@@ -90,7 +92,7 @@ def evaluate(
             ray.data.from_items(rows, override_num_blocks=max(actors, min(len(rows) // TOGETHER, 200)))
             .map_batches(
                 Scorer,
-                fn_constructor_args=(uri, gpu, threads, how, changes, board, len(rows)),
+                fn_constructor_args=(uri, gpu, threads, config, changes, board, len(rows)),
                 batch_size=TOGETHER,
                 batch_format="pyarrow",
                 concurrency=actors,
@@ -121,14 +123,14 @@ class Scorer:
         uri: str,
         gpu: bool,
         threads: int,
-        how: How | None,
+        config: EngineConfig | None,
         changes: Mapping[str, Any] | None,
         board: ActorHandle,
         total: int,
     ) -> None:
         if not gpu:
             torch.set_num_threads(threads)
-        self.bundle = bundle.load(uri, device=device(gpu), how=how, changes=changes)
+        self.bundle = bundle.load(uri, device=device(gpu), config=config, changes=changes)
         self.board, self.total, self.done, self.told = board, total, 0, time.monotonic()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -252,9 +254,9 @@ def main() -> None:
     changes = parse_overrides(options.set)
     Settings.from_dict(manifest["settings"]).adapting(changes)  # tells what is wrong before any work
     connect(options.address, cpus=options.actors + 2)
-    how = How(options.engine, options.precision)
+    config = EngineConfig(options.engine, options.precision)
     where = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads}
-    results = evaluate(uri, tests, how=how, changes=changes, **where)
+    results = evaluate(uri, tests, config=config, changes=changes, **where)
     Console(width=120).print(table(results))
     for engine in ENGINES:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jobs.common.session import run
+from jobs.common.command import run
 from jobs.planning.shards import DONE, MANIFEST, read_json
 from metaner_core import storage
 from metaner_core.data import corpora

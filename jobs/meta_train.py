@@ -23,10 +23,13 @@ import torch
 from ray.train import WorkerGroupError
 from ray.train.torch import get_device
 
+from jobs.common.command import USERS_ERRORS, run, say
+from jobs.common.options import add_engine_option
 from jobs.common.progress import told
-from jobs.common.session import USERS_ERRORS, add_engine_option, connect, run, say
+from jobs.common.session import connect
 from jobs.training.checkpoints import RayCheckpoints
-from jobs.training.trainer import EVERY_SECONDS, TrainingRun, add_training_options, trainer, training_run
+from jobs.training.options import EVERY_SECONDS, TrainingRun, add_training_options, training_run
+from jobs.training.trainer import trainer
 from metaner_core import storage, workers
 from metaner_core.bundles import bundle
 from metaner_core.bundles.prepare import prepare, usable

@@ -23,10 +23,12 @@ from typing import Any
 import torch
 from ray.train.torch import get_device
 
+from jobs.common.command import run, say
 from jobs.common.progress import told
-from jobs.common.session import connect, run, say
+from jobs.common.session import connect
 from jobs.training.checkpoints import RayCheckpoints
-from jobs.training.trainer import EVERY_SECONDS, TrainingRun, add_training_options, trainer, training_run
+from jobs.training.options import EVERY_SECONDS, TrainingRun, add_training_options, training_run
+from jobs.training.trainer import trainer
 from metaner_core import storage, workers
 from metaner_core.pretrain import folder
 from metaner_core.pretrain.loop import Pretrainer, facts, run_name, speed_lines

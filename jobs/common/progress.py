@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import ray
 from ray.actor import ActorHandle
 
-from jobs.common.session import say
+from jobs.common.command import say
 
 POLL_SECONDS = 2.0
 

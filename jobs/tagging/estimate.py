@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from jobs.common.session import say
+from jobs.common.command import say
 from jobs.tagging.job import Job
 from jobs.tagging.write import parquet_bytes
 from metaner_core.reading.files import Cutter, Stretch, documents, read

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.common.session import add_ray_options
+from jobs.common.options import add_ray_options
 from jobs.planning.shards import MANIFEST, RUN
 from metaner_core import __version__, storage
-from metaner_core.engine.config import KINDS, PRECISIONS, How
+from metaner_core.engine.config import KINDS, PRECISIONS, EngineConfig
 from metaner_core.reading.source import FORMATS, Input, Source
 from metaner_core.text import schema
 from metaner_core.text.rules import DEFAULT, Rules
@@ -55,14 +55,14 @@ class Job:
         bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if n <= 0]
         if bad:
             raise ValueError("bulk tagging:\n  " + "\n  ".join(bad))
-        How(self.engine, self.precision)
+        EngineConfig(self.engine, self.precision)
 
     @property
     def shard_bytes(self) -> int:
         return max(1, int(self.shard_mb * 2**20))
 
     def settings(self) -> dict[str, Any]:
-        """How it runs, without what it reads and writes."""
+        """EngineConfig it runs, without what it reads and writes."""
         others = ("source", "bundle", "output", "rules", "adapted")
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
 

@@ -6,7 +6,7 @@ from jobs.common.device import device
 from jobs.tagging.job import Job
 from metaner_core.bundles import bundle
 from metaner_core.bundles.bundle import Bundle
-from metaner_core.engine.config import How
+from metaner_core.engine.config import EngineConfig
 from metaner_core.tagging.pipeline import tag_documents
 
 __all__ = ["load", "tag_documents"]
@@ -16,4 +16,4 @@ def load(job: Job) -> Bundle:
     """The job's bundle, as it is to be used, where it is to be used."""
     if not job.gpu:
         torch.set_num_threads(job.threads)
-    return bundle.load(job.bundle, device=device(job.gpu), how=How(job.engine, job.precision))
+    return bundle.load(job.bundle, device=device(job.gpu), config=EngineConfig(job.engine, job.precision))

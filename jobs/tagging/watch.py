@@ -12,7 +12,7 @@ from typing import Any
 from ray.actor import ActorHandle
 from rich.progress import BarColumn, Progress, TextColumn
 
-from jobs.common.session import say
+from jobs.common.command import say
 from jobs.tagging.supervisor import ask
 from metaner_core.text import schema
 

@@ -30,7 +30,7 @@ from metaner_core import __version__, storage
 from metaner_core.bundles.prepare import Prepared
 from metaner_core.data.corpora import Sentence
 from metaner_core.engine.adapting import new_engine
-from metaner_core.engine.config import BATCHED, How
+from metaner_core.engine.config import BATCHED, EngineConfig
 from metaner_core.method.adapt import Engine
 from metaner_core.method.retrieval import SupportIndex, sentence_vectors
 from metaner_core.model.encoder import load_encoder, longest_input
@@ -54,7 +54,7 @@ class Bundle:
     vectors: np.ndarray  # [N, d]
     manifest: Mapping[str, Any]
     device: torch.device | str = "cpu"
-    how: How = BATCHED
+    config: EngineConfig = BATCHED
 
     @functools.cached_property
     def encode(self) -> Encoding:
@@ -68,7 +68,7 @@ class Bundle:
     def engine(self) -> Engine:
         source = [self.encode(s.words, s.labels) for s in self.source]
         labels = LabelSet.of(self.settings)
-        return new_engine(self.how, self.tagger, self.tokenizer, labels, self.settings, source, self.device)
+        return new_engine(self.config, self.tagger, self.tokenizer, labels, self.settings, source, self.device)
 
     def support(self, sentences: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray]:
         """Ids and similarities [n, K] of each sentence's nearest source sentences."""
@@ -136,10 +136,10 @@ def load(
     uri: str,
     *,
     device: torch.device | str = "cpu",
-    how: How | None = None,
+    config: EngineConfig | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Read and verify a bundle. how: its engine; None: the batched one in fp32. changes: see `Settings.adapting`.
+    """Read and verify a bundle. config: its engine; None: the batched one in fp32. changes: see `Settings.adapting`.
 
     Raises FileNotFoundError or ValueError naming every file that is missing or altered.
     """
@@ -155,7 +155,7 @@ def load(
     encoder.requires_grad_(False)
     tagger.to(device)
     encoder.to(device)  # type: ignore[arg-type]
-    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device, how or BATCHED)
+    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device, config or BATCHED)
 
 
 @torch.no_grad()

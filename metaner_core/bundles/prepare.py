@@ -11,7 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.labels import relabel
 from metaner_core.engine.adapting import new_engine
-from metaner_core.engine.config import How
+from metaner_core.engine.config import EngineConfig
+from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.retrieval import SupportIndex, sentence_vectors
 from metaner_core.model.encoder import load_encoder, longest_input
@@ -63,8 +64,9 @@ def prepare(
     vectors = sentence_vectors(encoded, frozen, tokenizer, device=device)
     support, dev_support = _neighbours(settings, frozen, tokenizer, vectors, dev_encoded, device)
     tagger = Tagger(copy.deepcopy(frozen).requires_grad_(True), len(label_set.names), settings).to(device)
-    runs = new_engine(How(engine), tagger, tokenizer, label_set, settings, encoded, device)
-    trainer = MetaTrainer(runs, support, dev_encoded, dev_support, on_update)
+    runs = new_engine(EngineConfig(engine), tagger, tokenizer, label_set, settings, encoded, device)
+    together = None if engine == "reference" else in_chunks
+    trainer = MetaTrainer(runs, support, dev_encoded, dev_support, on_update, together)
     return Prepared(frozen, tokenizer, source, vectors, trainer)
 
 

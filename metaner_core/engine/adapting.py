@@ -17,12 +17,12 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from metaner_core.engine import threads
-from metaner_core.engine.config import PRECISIONS, How
+from metaner_core.engine.config import PRECISIONS, EngineConfig
 from metaner_core.engine.per_task import Adapted, Step
 from metaner_core.engine.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.engine.waves import Query, Support, in_order, tokens_of, units_of, waves
 from metaner_core.method.adapt import Engine, batch_subwords, by_length
-from metaner_core.method.tasks import adaptation_seed
+from metaner_core.method.seeds import adaptation_seed
 from metaner_core.model.encoding import Encoded, LabelSet, collate
 from metaner_core.model.tagger import Prediction, Tagger, decode, loss
 from metaner_core.model.transformer import Noise, Packed, embed, finish, pack, run_layers
@@ -35,7 +35,7 @@ GPU_NUMBERS = 2**29  # numbers of sets' gradients that are formed at once: 2 GiB
 
 @dataclass
 class Shared:
-    """How much work was shared. sentences asked for, distinct ones among them, support sets adapted to, source
+    """EngineConfig much work was shared. sentences asked for, distinct ones among them, support sets adapted to, source
     sentences gone through forward and backward, waves, and waves halved for lack of GPU memory."""
 
     sentences: int = 0
@@ -224,7 +224,7 @@ class BatchedEngine(Engine):
 
 
 def new_engine(
-    how: How,
+    config: EngineConfig,
     tagger: Tagger,
     tokenizer: PreTrainedTokenizerBase,
     label_set: LabelSet,
@@ -232,7 +232,7 @@ def new_engine(
     source: Sequence[Encoded],
     device: torch.device | str,
 ) -> Engine:
-    """The engine that `how` asks for."""
-    if how.engine == "reference":
+    """The engine that the config asks for."""
+    if config.engine == "reference":
         return Engine(tagger, tokenizer, label_set, settings, source, device)
-    return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, precision=how.precision)
+    return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, precision=config.precision)

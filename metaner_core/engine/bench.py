@@ -32,6 +32,7 @@ from transformers import BertConfig, BertModel, PreTrainedModel
 from metaner_core import storage
 from metaner_core.data import corpora
 from metaner_core.engine.adapting import BatchedEngine
+from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method.adapt import Engine
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.retrieval import SupportIndex, sentence_vectors
@@ -140,7 +141,8 @@ def measurements(work: Workload, size: Size) -> dict[str, tuple[str, float, Call
     found["batched, nearest neighbours"] = ("sentence", len(many), lambda: work.batched.adapted(many, nearest))
     tasks = Tasks(work.support, dataclasses.replace(work.reference.settings, tasks_per_update=size.tasks)).of_update(0)
     for name, engine in (("meta-training, reference loop", work.reference), ("meta-training, batched", work.batched)):
-        trainer = MetaTrainer(engine, work.support, [])
+        together = in_chunks if isinstance(engine, BatchedEngine) else None
+        trainer = MetaTrainer(engine, work.support, [], together=together)
         found[name] = ("meta-update", size.tasks / 32, partial(_gradients, trainer, tasks))
     return found
 

@@ -1,4 +1,4 @@
-"""How a job computes: which engine, how exactly. Of no weight to import, for those who only pass it on."""
+"""Which engine computes, and in what precision. Of no weight to import, for those who only pass it on."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
-class How:
+class EngineConfig:
     """engine: `batched`, or `reference` for the plain loops that it is checked against. precision: of the batched
     engine's matrix products in adapting. Raises ValueError for what there is not."""
 
@@ -22,4 +22,4 @@ class How:
             raise ValueError(f"precision {self.precision} is for the batched engine: the reference is fp32")
 
 
-BATCHED = How()
+BATCHED = EngineConfig()

@@ -15,6 +15,7 @@ from metaner_core.engine.per_task import PerTask, Step
 from metaner_core.engine.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.engine.waves import tokens_of
 from metaner_core.method.adapt import Engine
+from metaner_core.method.meta_train import Gradient, Gradients
 from metaner_core.method.tasks import Task, dropout_seed, task_batch
 from metaner_core.model.tagger import losses
 from metaner_core.model.transformer import Noise, embed, finish, pack, run_layers
@@ -23,7 +24,6 @@ CPU_TASKS, GPU_TASKS = 8, 16  # that go through the inner steps together, at mos
 # Kept for a chunk at most, 2 and 16 GiB in fp32: for each task its weights and the first step's gradients.
 CPU_NUMBERS, GPU_NUMBERS = 2**29, 2**32
 
-Gradient = dict[str, torch.Tensor]
 Weights = Traced | PerTask
 
 
@@ -53,6 +53,16 @@ def _tokens(engine: Engine, task: Task) -> int:
     """That go forward and backward for a task."""
     support = sum(tokens_of(engine.source[i]) for i in task.support)
     return engine.settings.inner_steps * support + tokens_of(engine.source[task.query])
+
+
+def in_chunks(engine: Engine, tasks: Sequence[Task], alpha: float) -> Gradients:
+    """`MetaTrainer.together`: sums over chunks of tasks, some chunks at a time on the CPU's threads.
+
+    Chunks are shared out whole. Which tasks were together, and so the number of workers, leaves its trace in the
+    rounding.
+    """
+    own = list(workers.share(dealt(engine, tasks)))
+    return threads.each(lambda part: chunk_gradient(engine, part, alpha), own, device=engine.device)
 
 
 def chunk_gradient(engine: Engine, tasks: Sequence[Task], alpha: float) -> tuple[Gradient, torch.Tensor]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from metaner_core.engine.steps import Moments, clip_, first_step, later_step_, moments, second_step_
 from metaner_core.engine.trace import Names, Recorded, Rows, Theta, Trace, chunks, gathered, gradients, multiply
-from metaner_core.method import optim
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 ALL = slice(None)
@@ -44,7 +44,7 @@ class Step:
         """
         if self.whole:
             for part in g.split(list(parts), dim=-axes):
-                optim.clip_(part, axes)
+                clip_(part, axes)
         return g
 
     def first(
@@ -57,15 +57,15 @@ class Step:
         kept: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """p [*] after the first step along each of the gradients g [b, *]. kept: where these are put too."""
-        return optim.first_step(self.kind, p, g, self.rate, decays=axes == 2, out=out, kept=kept)
+        return first_step(self.kind, p, g, self.rate, decays=axes == 2, out=out, kept=kept)
 
     def second_(self, p: torch.Tensor, g: torch.Tensor, before: torch.Tensor, *, axes: int) -> None:
         """Step 2, the last one, of p [b, *] along g [b, *], in place. before: the first step's gradients."""
-        optim.second_step_(self.kind, p, g, self.rate, before, decays=axes == 2)
+        second_step_(self.kind, p, g, self.rate, before, decays=axes == 2)
 
-    def later_(self, p: torch.Tensor, g: torch.Tensor, held: optim.Moments, number: int, *, axes: int) -> None:
+    def later_(self, p: torch.Tensor, g: torch.Tensor, held: Moments, number: int, *, axes: int) -> None:
         """Step `number` (from 2) of p [b, *] along g [b, *], in place: p and the moments."""
-        optim.later_step_(self.kind, p, g, self.rate, held, number, decays=axes == 2)
+        later_step_(self.kind, p, g, self.rate, held, number, decays=axes == 2)
 
 
 class PerTask(Recorded):
@@ -83,7 +83,7 @@ class PerTask(Recorded):
         self._linear: dict[Names, Pair] = {}
         self._first: dict[Names, Pair] = {}  # the first gradients
         self._scales: dict[str, Pair] = {}  # [tasks, 2, d]: weights, and the first gradients
-        self._moments: dict[object, optim.Moments] = {}  # if more than two steps are taken
+        self._moments: dict[object, Moments] = {}  # if more than two steps are taken
 
     @torch.no_grad()
     def move(self, trace: Trace) -> None:
@@ -181,7 +181,7 @@ class PerTask(Recorded):
             if self._steps == 2:
                 self._step.second_(p, g, first, axes=axes)
                 return
-            self._moments[key] = optim.moments(first)
+            self._moments[key] = moments(first)
         self._step.later_(p, g, self._moments[key], self._number, axes=axes)
 
 

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from metaner_core.method import optim
-from metaner_core.method.tasks import adaptation_seed
+from metaner_core.method.seeds import adaptation_seed
 from metaner_core.model.encoding import Encoded, LabelSet, collate
 from metaner_core.model.tagger import Prediction, Tagger, decode, loss
 from metaner_core.settings import Settings

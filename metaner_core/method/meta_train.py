@@ -13,9 +13,6 @@ import torch
 
 from metaner_core import workers
 from metaner_core.data.scoring import Counts, Scores, count, scores
-from metaner_core.engine import threads
-from metaner_core.engine.adapting import BatchedEngine
-from metaner_core.engine.meta_training import Gradient, chunk_gradient, dealt
 from metaner_core.method import optim
 from metaner_core.method.adapt import Engine, restore, steps
 from metaner_core.method.checkpoint import Checkpoints, TrainingState
@@ -23,17 +20,22 @@ from metaner_core.method.tasks import Task, Tasks, dropout_seed, task_batch
 from metaner_core.model.encoding import Encoded
 from metaner_core.model.tagger import loss
 
+Gradient = dict[str, torch.Tensor]  # by parameter name
+Gradients = Iterator[tuple[Gradient, torch.Tensor | float]]  # with the query losses that they are of
+
 
 @dataclass
 class MetaTrainer:
     """Meta-trains `engine.tagger` in place. support: [N, K] neighbours of each source sentence, dev_support likewise
-    of each dev sentence (needed only to select on adapted F1)."""
+    of each dev sentence (needed only to select on adapted F1). together: an engine's way to the gradients of this
+    worker's share of tasks, from (engine, tasks, alpha); None: one task after the other, which it is held to."""
 
     engine: Engine
     support: np.ndarray
     dev: Sequence[Encoded]
     dev_support: np.ndarray | None = None
     on_update: Callable[[int, float], None] = lambda update, seconds: None
+    together: Callable[[Engine, Sequence[Task], float], Gradients] | None = None
     _tasks: Tasks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,16 +80,11 @@ class MetaTrainer:
         self.engine.tagger.zero_grad(set_to_none=True)
         return query_loss.item() / settings.tasks_per_update
 
-    def gradients(self, tasks: Sequence[Task], alpha: float) -> Iterator[tuple[Gradient, torch.Tensor | float]]:
-        """Gradients and query losses of this worker's share: sums over chunks of tasks; by the reference, of each task.
-
-        Chunks are shared out whole. Which tasks were together, and so the number of workers, leaves its trace in the
-        rounding.
-        """
-        if not isinstance(self.engine, BatchedEngine):
-            return (self.task_gradient(task, alpha) for task in workers.share(tasks))
-        own = list(workers.share(dealt(self.engine, tasks)))
-        return threads.each(lambda part: chunk_gradient(self.engine, part, alpha), own, device=self.engine.device)
+    def gradients(self, tasks: Sequence[Task], alpha: float) -> Gradients:
+        """Gradients and query losses of this worker's share: of each task, or sums over those taken together."""
+        if self.together is not None:
+            return self.together(self.engine, tasks, alpha)
+        return (self.task_gradient(task, alpha) for task in workers.share(tasks))
 
     def task_gradient(self, task: Task, alpha: float) -> tuple[Gradient, float]:
         """g_i = ∇ L_test(θ'_i) with θ'_i = U^n(θ; α) on the support set (Eq. 7, 8, 12); θ is left as it was."""

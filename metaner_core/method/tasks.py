@@ -5,17 +5,13 @@ Both depend on the seed, the epoch and the example alone, never on which worker 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaner_core.method.adapt import Engine
+from metaner_core.method.seeds import DROPOUT, MASK, ORDER
 from metaner_core.model.encoding import Batch, Encoded, collate
 from metaner_core.settings import Settings
-
-if TYPE_CHECKING:
-    from metaner_core.method.adapt import Engine
-
-ORDER, MASK, DROPOUT, ADAPTATION = 1, 2, 3, 4  # streams of random numbers that must not be the same one
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ def masked(sentence: Encoded, example: int, epoch: int, mask_id: int, settings: 
     return tuple(mask_id if entity and hit else i for i, entity, hit in chosen)
 
 
-def task_batch(engine: "Engine", examples: Sequence[tuple[int, int]], *, masking: str) -> Batch:
+def task_batch(engine: Engine, examples: Sequence[tuple[int, int]], *, masking: str) -> Batch:
     """Source sentences (id, epoch) as one batch, masked if the settings have them masked. masking: support or query."""
     settings = engine.settings
     mask_id: int = engine.tokenizer.mask_token_id  # type: ignore[assignment]
@@ -77,8 +73,3 @@ def task_batch(engine: "Engine", examples: Sequence[tuple[int, int]], *, masking
 def dropout_seed(task: Task, settings: Settings) -> int:
     """Seed of torch's generator for one task in one epoch."""
     return int(np.random.default_rng([settings.seed, DROPOUT, task.epoch, task.query]).integers(2**62))
-
-
-def adaptation_seed(sentence: Encoded, settings: Settings) -> int:
-    """Seed of torch's generator for adapting to one sentence: the same wherever and whenever it is tagged."""
-    return int(np.random.default_rng([settings.seed, ADAPTATION, *sentence.ids]).integers(2**62))

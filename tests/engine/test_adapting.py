@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies
 from metaner_core.bundles import bundle
 from metaner_core.engine import per_task, threads
 from metaner_core.engine.adapting import BatchedEngine
-from metaner_core.engine.config import How
+from metaner_core.engine.config import EngineConfig
 from metaner_core.method import adapt
 from metaner_core.model.encoder import load_encoder
 from metaner_core.model.encoding import Encoding
@@ -210,7 +210,7 @@ def test_the_tagger_is_left_as_it_was():
 
 def test_a_trained_model_in_single_precision(tiny_bundle):
     """Probabilities to 1e-4: in fp32 a weight whose gradient is rounding noise still moves by γ."""
-    loaded = [bundle.load(tiny_bundle, how=How(kind)) for kind in ("reference", "batched")]
+    loaded = [bundle.load(tiny_bundle, config=EngineConfig(kind)) for kind in ("reference", "batched")]
     sentences = encoded(loaded[0].settings, loaded[0].tokenizer, [*SENTENCES, (("Köln",), ("B-LOC",))])
     support = loaded[0].support(sentences)[0]
     reference, fast = (b.engine.adapted(sentences, support) for b in loaded)
@@ -233,6 +233,6 @@ def test_half_precision_is_near_and_says_where_it_cannot_be_had(tiny_bundle):
     with pytest.raises(ValueError, match="it must be fp32 or bf16"):
         batched(tiny_engine(SETTINGS), precision="int8")
     with pytest.raises(ValueError, match="the reference is fp32"):
-        How("reference", "bf16")
+        EngineConfig("reference", "bf16")
     with pytest.raises(ValueError, match="there are batched, reference"):
-        How("fast")
+        EngineConfig("fast")

@@ -76,7 +76,8 @@ def test_meta_updates_lead_to_the_parameters_of_the_loop(optimizer):
     settings = dataclasses.replace(SETTINGS, optimizer=optimizer, dropout=0.2, beta=1e-3)
 
     def after(engine):
-        trainer = MetaTrainer(engine, SUPPORT, [])
+        together = meta_training.in_chunks if isinstance(engine, BatchedEngine) else None
+        trainer = MetaTrainer(engine, SUPPORT, [], together=together)
         outer = optim.fresh(optimizer, engine.tagger.trained(), settings.beta)
         losses = [trainer.meta_update(update, outer) for update in range(4)]
         return {n: p.detach() for n, p in engine.tagger.trained().items()}, losses

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.bulk_tag import bulk_tag
-from jobs.common.session import say
+from jobs.common.command import say
 from jobs.tagging.job import job, parse
 from metaner_core.text.document import Document, Row
 from metaner_core.text.rules import Rules

@@ -2,8 +2,9 @@
 
 import pytest
 
+from jobs.common.command import run
 from jobs.common.device import device
-from jobs.common.session import connect, environment, run
+from jobs.common.session import connect, environment
 
 
 def test_an_error_of_the_users_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.tagging import model
 from jobs.tagging.job import Job
-from metaner_core.engine.config import How
+from metaner_core.engine.config import EngineConfig
 from metaner_core.reading.source import Source
 
 
@@ -17,4 +17,4 @@ def test_the_bundle_is_used_as_the_job_says(engine: str, precision: str, monkeyp
     monkeypatch.setattr(model.torch, "set_num_threads", lambda n: asked.update(threads=n))
     model.load(Job(source=Source(uri="x"), bundle="b", output="o", engine=engine, precision=precision, threads=3))
     assert (asked["uri"], asked["device"].type, asked["threads"]) == ("b", "cpu", 3)
-    assert asked["how"] == How(engine, precision)
+    assert asked["config"] == EngineConfig(engine, precision)

@@ -1,0 +1,27 @@
+"""Options that jobs share."""
+
+import argparse
+
+from metaner_core.engine.config import KINDS, PRECISIONS
+
+
+def add_ray_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Ray")
+    group.add_argument("--address", help="a running Ray; default: RAY_ADDRESS, else a Ray of its own on this machine")
+    group.add_argument("--gpu", action="store_true", help="one GPU for each worker or actor")
+
+
+def add_engine_option(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
+    parser.add_argument(
+        "--engine",
+        default="batched",
+        choices=KINDS,
+        help="reference: one sentence or task at a time, for checking (default: batched)",
+    )
+    if precision:
+        parser.add_argument(
+            "--precision",
+            default="fp32",
+            choices=PRECISIONS,
+            help="of the batched engine's matrix products; docs/engine.md says what bf16 changes (default: fp32)",
+        )

@@ -1,0 +1,38 @@
+"""Where a training run goes and on what it runs, and the options that say so."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.common.options import add_ray_options
+from metaner_core import storage
+
+EVERY_SECONDS = 10  # between two lines of progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """Where one training run puts things and what it runs on. None of this changes what it computes."""
+
+    output: str
+    storage: str
+    workers: int = 1
+    gpu: bool = False
+    threads: int = 1
+    max_failures: int = 2
+
+
+def add_training_options(parser: argparse.ArgumentParser, *, output: str, storage: str) -> None:
+    """output, storage: what goes there."""
+    parser.add_argument("--output", required=True, help=f"{output}: an unused folder or s3:// prefix")
+    parser.add_argument("--storage", default="out/runs", help=f"{storage}: folder or s3:// prefix")
+    parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (default: 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of a worker without GPU (default: 1)")
+    parser.add_argument("--max-failures", type=int, default=2, help="crashed workers to recover from (default: 2)")
+    add_ray_options(parser)
+
+
+def training_run(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a TrainingRun from parsed options."""
+    places = {"output": storage.absolute(options.output), "storage": storage.absolute(options.storage)}
+    return places | {name: getattr(options, name) for name in ("workers", "gpu", "threads", "max_failures")}
