@@ -4,7 +4,6 @@ English labels -> meta-training -> bundle -> scores in five languages, unadapted
 through Ray Data -> Parquet and a page to look at. Each run gets a folder of its own under out/.
 """
 
-import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.console import Console
 import metaner_core
 from jobs import bulk_tag, evaluate, meta_train
 from jobs.common.command import run, say
+from jobs.common.config import OptionsParser
 from jobs.common.options import add_ray_options
 from jobs.common.session import connect
 from jobs.planning.shards import OTHER, TAGGED
@@ -102,12 +102,12 @@ def read_rows(uri: str) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m jobs.demo", description="The whole road on the embedded data.")
+    parser = OptionsParser("jobs.demo", "The whole road on the embedded data.", ["", "--output out/demo"])
     parser.add_argument("--output", help="default: a new folder under out/")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one hyper-parameter")
     parser.add_argument("--actors", type=int, default=2)
     add_ray_options(parser)
-    options = parser.parse_args()
+    options = parser.parse()
     output = options.output or f"out/demo-{time.strftime('%Y%m%d-%H%M%S')}"
     storage.require_unused(output, "demo")
     connect(options.address, cpus=options.actors + 2)

@@ -8,7 +8,6 @@
 A corpus without MISC is scored without it: MISC in the bundle's predictions reads as O there.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.common.command import run, say
+from jobs.common.config import OptionsParser
 from jobs.common.device import device
 from jobs.common.options import add_engine_option, add_ray_options
 from jobs.common.progress import told
@@ -42,6 +42,10 @@ from metaner_core.settings import ADAPTING, Settings, parse_overrides
 
 ENGINES = ("unadapted", "adapted")
 TOGETHER = 128  # sentences that an actor is given at once: the more, the more they share
+EXAMPLES = (
+    "--bundle out/bundle",
+    "--bundle out/bundle --corpus conll2002-es conll2002-nl --data DATA --actors 2 --output out/scores.json",
+)
 DEFAULT = ("embedded-es", "embedded-nl", "embedded-de", "embedded-fr", "embedded-zh")
 
 
@@ -199,9 +203,13 @@ def table(results: Sequence[Result], *, by_type: bool = True) -> Table:
 
 
 def to_json(
-    uri: str, manifest: Mapping[str, Any], results: Sequence[Result], changes: Mapping[str, Any] | None = None
+    uri: str,
+    manifest: Mapping[str, Any],
+    results: Sequence[Result],
+    changes: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The results with their counts, and which bundle they are of and with which settings."""
+    """The results with their counts, which bundle they are of, with which settings and by which options."""
     tests = [
         {
             "test": r.name,
@@ -211,7 +219,13 @@ def to_json(
         for r in results
     ]
     settings = {**manifest["settings"], **(changes or {})}
-    facts = {"bundle": uri, "fingerprint": manifest["fingerprint"], "settings": settings, "tests": tests}
+    facts = {
+        "bundle": uri,
+        "fingerprint": manifest["fingerprint"],
+        "settings": settings,
+        "config": config or {},
+        "tests": tests,
+    }
     return json.dumps(facts, indent=1).encode()
 
 
@@ -227,7 +241,7 @@ def read_tests(names: Sequence[str], split: str, data: str | None, limit: int | 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m jobs.evaluate", description="Score a bundle on labelled corpora.")
+    parser = OptionsParser("jobs.evaluate", "Score a bundle on labelled corpora.", EXAMPLES)
     parser.add_argument("--bundle", required=True, help="folder or s3:// prefix")
     parser.add_argument("--corpus", nargs="+", default=DEFAULT, help=f"of {', '.join(corpora.CORPORA)}")
     parser.add_argument("--split", default="test")
@@ -241,7 +255,7 @@ def main() -> None:
     parser.add_argument("--output", help="a JSON file of the scores and counts; must not exist")
     add_engine_option(parser)
     add_ray_options(parser)
-    options = parser.parse_args()
+    options = parser.parse()
     if options.output:
         storage.require_unused(options.output, "result")
     if options.file:
@@ -262,7 +276,7 @@ def main() -> None:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)
         say(f"{engine}: {1000 * seconds / max(n, 1):.1f} ms a sentence on one actor")
     if options.output:
-        storage.write_bytes(options.output, to_json(uri, manifest, results, changes))
+        storage.write_bytes(options.output, to_json(uri, manifest, results, changes, options.config))
         say(f"scores written to {options.output}")
 
 

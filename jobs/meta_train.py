@@ -11,7 +11,6 @@ Stopped at any moment and started again with the same options, it goes on from i
 trains the base model (plain fine-tuning) on the same budget.
 """
 
-import argparse
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from ray.train import WorkerGroupError
 from ray.train.torch import get_device
 
 from jobs.common.command import USERS_ERRORS, run, say
+from jobs.common.config import OptionsParser
 from jobs.common.options import add_engine_option
 from jobs.common.progress import told
 from jobs.common.session import connect
@@ -37,6 +37,11 @@ from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.model.encoder import require_source
 from metaner_core.settings import PRESETS, Settings, parse_overrides, preset
+
+EXAMPLES = (
+    "--preset demo --output out/bundle",
+    "--preset embedded --corpus conll2003-en --data DATA --output out/bundle --workers 2",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +119,7 @@ def worker(config: Mapping[str, Any]) -> None:
             "best": {"dev_f1": state.best_f1, "update": state.best_update, "selected_on": job.settings.select_on},
             "history": state.history,
             "workers": job.workers,
+            "config": job.config,
         }
         bundle.write(job.output, prepared, facts=facts, run=job.name())
     workers.wait_for_all()
@@ -142,7 +148,7 @@ def progress(settings: Settings, post: Callable[[str], Any]) -> Callable[[int, f
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     """Command line to job. Raises ValueError for options that do not go together."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.meta_train", description="Meta-train a tagger into a bundle.")
+    parser = OptionsParser("jobs.meta_train", "Meta-train a tagger on English labels into a bundle.", EXAMPLES)
     parser.add_argument("--preset", default="paper", choices=PRESETS, help="named hyper-parameters (default: paper)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one hyper-parameter")
     parser.add_argument("--seed", type=int, help="the same as --set seed=N")
@@ -153,7 +159,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     parser.add_argument("--dev", help="goes with --train")
     add_engine_option(parser, precision=False)
     add_training_options(parser, output="the bundle", storage="checkpoints")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
     if bool(options.train) != bool(options.dev):
         raise ValueError("--train and --dev go together: give both, or neither and a --corpus")
     overrides = parse_overrides(options.set) | ({} if options.seed is None else {"seed": options.seed})
@@ -169,6 +175,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
         source_name=options.train or options.corpus,
         encoder=options.encoder,
         engine=options.engine,
+        config=options.config,
         **training_run(options),
     )
     return job, options.address

@@ -13,7 +13,6 @@ itself, and `python -m metaner_core.pretrain` trains without Ray. Stopped at any
 options, the job goes on from its newest checkpoint.
 """
 
-import argparse
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ import torch
 from ray.train.torch import get_device
 
 from jobs.common.command import run, say
+from jobs.common.config import OptionsParser
 from jobs.common.progress import told
 from jobs.common.session import connect
 from jobs.training.checkpoints import RayCheckpoints
@@ -37,6 +37,8 @@ from metaner_core.pretrain.pack import add_text_options, pack, texts_of
 from metaner_core.pretrain.packed import MANIFEST, open_packed
 from metaner_core.pretrain.settings import PRESETS, PackSettings, PretrainSettings, overrides, preset
 from metaner_core.pretrain.text import Texts
+
+EXAMPLE = "--text en en.txt.xz --text de de.txt.gz --translations de en-de.tsv.xz --output out/encoder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,26 +97,27 @@ def worker(config: Mapping[str, Any]) -> None:
         trainer = Pretrainer(packed, job.settings, device, speed_lines(job.settings, post, every=EVERY_SECONDS))
         state = trainer.run(RayCheckpoints(lambda metrics: post(folder.told(metrics))))
         if workers.rank() == 0:
-            made = {**facts(state, packed, job.settings), "workers": job.workers}
+            made = {**facts(state, packed, job.settings), "workers": job.workers, "config": dict(job.config)}
             write_encoder(state.model, packed, job.output, made, run=run_name(job.settings, packed.fingerprint))
         workers.wait_for_all()
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     """Command line to job. Raises ValueError for options that do not go together."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.pretrain_encoder", description="Pre-train a small encoder.")
+    parser = OptionsParser("jobs.pretrain_encoder", "Pre-train a small encoder on raw text.", [EXAMPLE])
     add_text_options(parser)
     parser.add_argument("--packed", help="a folder or s3:// prefix of packed text, in place of --text")
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="named settings (default: laptop)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one setting")
     parser.add_argument("--pack-set", action="append", default=[], metavar="FIELD=VALUE", help="likewise, of packing")
     add_training_options(parser, output="the encoder", storage="checkpoints and packed text")
-    options = parser.parse_args(arguments)
+    options = parser.parse(arguments)
     job = Job(
         texts=texts_of(options) if options.text or options.translations else None,
         packed=storage.absolute(options.packed) if options.packed else None,
         pack_settings=PackSettings(**overrides(PackSettings, options.pack_set)),
         settings=preset(options.preset, **overrides(PretrainSettings, options.set)),
+        config=options.config,
         **training_run(options),
     )
     return job, options.address

@@ -1,20 +1,10 @@
-"""A command as a person meets it: lines of log at once, and a user's error in one line. Quick to import."""
+"""What a job has to say, as people read it in a log."""
 
-import sys
-from collections.abc import Callable
+from metaner_core.command import USERS_ERRORS, run
 
-USERS_ERRORS = (ValueError, FileNotFoundError, FileExistsError)
+__all__ = ["USERS_ERRORS", "run", "say"]
 
 
 def say(*parts: object) -> None:
     """One line of log, at once."""
     print(*parts, flush=True)
-
-
-def run(main: Callable[[], None]) -> None:
-    """Run a job's main function; an error of the user's ends it in one readable line and exit status 2."""
-    try:
-        main()
-    except USERS_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

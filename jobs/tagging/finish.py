@@ -119,6 +119,7 @@ def _manifest(
         "adapted": job.adapted,
         "rules": dataclasses.asdict(job.rules),
         "settings": job.settings(),
+        "config": dict(job.config),
         "versions": {**versions, "python": platform.python_version()},
         "started": started,
         "finished": now,

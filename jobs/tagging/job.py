@@ -6,9 +6,10 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.common.config import OptionsParser
 from jobs.common.options import add_ray_options
 from jobs.planning.shards import MANIFEST, RUN
 from metaner_core import __version__, storage
@@ -17,6 +18,10 @@ from metaner_core.reading.source import FORMATS, Input, Source
 from metaner_core.text import schema
 from metaner_core.text.rules import DEFAULT, Rules
 
+EXAMPLES = (
+    "--bundle out/bundle --input documents.jsonl --output out/tagged",
+    "--bundle out/bundle --input crawl/ --output out/tagged --estimate --actors 16 --price 0.90",
+)
 NAMED = 5  # differences that an error names
 
 
@@ -28,7 +33,7 @@ class Job:
     many documents. shard_mb: text in one shard, and so in one file of the output; up to as much is done again after a
     crash. batch_size: documents whose sentences go through the model together: the more, the more they share.
     engine, precision: as in metaner_core.engine.config. stall_minutes: without any progress, then the job ends.
-    every_seconds: between two lines of progress.
+    every_seconds: between two lines of progress. config: the options that it was started with, for the manifest.
     """
 
     source: Source
@@ -47,6 +52,7 @@ class Job:
     precision: str = "fp32"
     stall_minutes: float = 30
     every_seconds: float = 10
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         numbers = {name: getattr(self, name) for name in ("actors", "threads", "batch_size", "limit")}
@@ -63,7 +69,7 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """EngineConfig it runs, without what it reads and writes."""
-        others = ("source", "bundle", "output", "rules", "adapted")
+        others = ("source", "bundle", "output", "rules", "adapted", "config")
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
 
 
@@ -130,7 +136,7 @@ def _told(value: Any) -> str:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; `job` makes a Job of it."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.bulk_tag", description="Tag documents with a bundle.")
+    parser = OptionsParser("jobs.bulk_tag", "Tag documents with a bundle.", EXAMPLES)
     parser.add_argument("--input", required=True, help="file, folder or glob, local or s3://")
     parser.add_argument("--bundle", required=True, help="folder or s3:// prefix")
     parser.add_argument("--output", required=True, help="folder or s3:// prefix: unused, or of the run to go on with")
@@ -154,7 +160,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--every-seconds", type=float, default=10, help="between lines of progress (default: 10)")
     group.add_argument("--stall-minutes", type=float, default=30, help="without progress, then end (default: 30)")
     add_ray_options(parser)
-    return parser.parse_args(arguments)
+    return parser.parse(arguments)
 
 
 def _input_options(group: Any) -> None:
@@ -199,5 +205,6 @@ def job(options: argparse.Namespace) -> Job:
         rules=Rules(languages=languages, identify=not options.no_identify, **rules),
         adapted=not options.unadapted,
         every_seconds=options.every_seconds,
+        config=options.config,
         **{name: getattr(options, name) for name in same},
     )

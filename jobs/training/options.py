@@ -1,7 +1,8 @@
 """Where a training run goes and on what it runs, and the options that say so."""
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.common.options import add_ray_options
@@ -20,6 +21,7 @@ class TrainingRun:
     gpu: bool = False
     threads: int = 1
     max_failures: int = 2
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False)  # the options that it was started with
 
 
 def add_training_options(parser: argparse.ArgumentParser, *, output: str, storage: str) -> None:

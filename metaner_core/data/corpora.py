@@ -20,11 +20,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from metaner_core.command import CommandParser
 from metaner_core.data.columns import Sentence, read_columns, read_sentences
 from metaner_core.data.labels import TYPES, spans
 
 __all__ = ["CORPORA", "CorpusSpec", "Sentence", "Statistics", "load", "read_columns", "read_sentences", "statistics"]
 
+EXAMPLES = ("--data DATA", "--data s3://bucket/corpora conll2002-es", "--file my.conll --types PER,LOC")
 NO_MISC = ("PER", "LOC", "ORG")
 HOLD_OUT_SEED = 0  # any fixed one will do: the paper does not publish its split
 
@@ -169,9 +171,7 @@ def _table(rows: Iterable[tuple[str, str, Statistics]], types: Sequence[str]) ->
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m metaner_core.data.corpora", description="Sizes of labelled corpora."
-    )
+    parser = CommandParser("metaner_core.data.corpora", "Check labelled files and count what is in them.", EXAMPLES)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(CORPORA)}")
     parser.add_argument("--data", metavar="ROOT", help="folder or s3:// prefix that holds a folder for each corpus")
     parser.add_argument("--file", metavar="PATH", help="read this file instead of a named corpus")

@@ -9,7 +9,6 @@ several rounds of it. A ratio is taken within each round, where the machine is m
 least and the greatest stand beside it. The reference loop runs under the same settings of allocator and threads.
 """
 
-import argparse
 import ctypes
 import dataclasses
 import json
@@ -30,6 +29,7 @@ from rich.table import Table
 from transformers import BertConfig, BertModel, PreTrainedModel
 
 from metaner_core import storage
+from metaner_core.command import CommandParser
 from metaner_core.data import corpora
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.meta_training import in_chunks
@@ -42,6 +42,7 @@ from metaner_core.model.encoding import Encoded, Encoding, LabelSet
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import preset
 
+EXAMPLES = ("--output out/bench", "--shape embedded --threads 2", "--device cuda --precision bf16")
 GROUPS = (1, 4, 16)  # sentences for each distinct support set
 REFERENCE = "reference loop"
 
@@ -293,9 +294,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m metaner_core.engine.bench", description="Measure the engine's speed."
-    )
+    parser = CommandParser("metaner_core.engine.bench", "Measure the engine's speed.", EXAMPLES)
     parser.add_argument("--shape", nargs="+", default=list(SIZES), choices=SIZES)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
