@@ -1,3 +1,3 @@
 """The method: minimal-resource cross-lingual NER by meta-learning (Wu et al., AAAI 2020). Imports no Ray."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

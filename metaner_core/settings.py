@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metaner_core import __version__
 from metaner_core.data.labels import TYPES
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -26,6 +27,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 ADAPTING = ("neighbours", "neighbour_rule", "adapt_steps", "gamma", "adapt_dropout")  # may be others than in training
 POSITIVE = ("neighbours", "tasks_per_update", "meta_updates", "adapt_steps", "dev_every")  # at least 1
+
+
+# What bundles do whose version had no such field, by field. A new field comes with an entry, which then never changes.
+EARLIER: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,12 +130,21 @@ class Settings:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Settings":
-        """The inverse of to_dict. Raises ValueError for a field missing or too many: another version wrote them."""
+        """The inverse of to_dict, for what this version or an earlier one wrote.
+
+        Raises ValueError for fields that only a newer version can have written, and for some that every version wrote.
+        """
         fields = {field.name for field in dataclasses.fields(Settings)}
-        if fields != set(values):
-            odd = sorted(fields ^ set(values))
-            raise ValueError(f"settings of another version: they differ in {', '.join(odd)}; make the bundle again")
-        return Settings(**{**values, "types": tuple(values["types"])})
+        if unknown := sorted(set(values) - fields):
+            raise ValueError(
+                f"made by a newer metaner: this one ({__version__}) does not know the settings {', '.join(unknown)}; "
+                "upgrade it, or make the bundle again with this one"
+            )
+        if missing := sorted(fields - set(values) - set(EARLIER)):
+            raise ValueError(
+                f"the settings lack {', '.join(missing)}, which every version wrote: copy the bundle again"
+            )
+        return Settings(**{**EARLIER, **values, "types": tuple(values["types"])})
 
 
 OFFICIAL_CODE: dict[str, Any] = {

@@ -12,7 +12,7 @@ from typing import Any
 from jobs.common.config import OptionsParser
 from jobs.common.options import add_ray_options
 from jobs.planning.shards import MANIFEST, RUN
-from metaner_core import __version__, storage
+from metaner_core import storage
 from metaner_core.engine.config import KINDS, PRECISIONS, EngineConfig
 from metaner_core.reading.source import FORMATS, Input, Source
 from metaner_core.text import schema
@@ -22,6 +22,9 @@ EXAMPLES = (
     "--bundle out/bundle --input documents.jsonl --output out/tagged",
     "--bundle out/bundle --input crawl/ --output out/tagged --estimate --actors 16 --price 0.90",
 )
+ROWS_OF = {"0.1.0": 1}  # schema.ROWS of the version that wrote its own name instead
+# What runs did that were begun before there was such a fact. A new fact comes with an entry, which then never changes.
+EARLIER: dict[str, Any] = {}
 NAMED = 5  # differences that an error names
 
 
@@ -77,7 +80,7 @@ def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]
     """All that decides a run's rows and files. model: the bundle's manifest."""
     files = zip(map(found.name, found.files), zip(found.sizes, found.modified, strict=True), strict=True)
     facts = {
-        "versions": {"metaner": __version__, "schema": schema.VERSION},
+        "versions": {"rows": schema.ROWS, "schema": schema.VERSION},
         "bundle": model["fingerprint"],
         "adapted": job.adapted,
         "precision": job.precision,
@@ -106,7 +109,7 @@ def claim(output: str, facts: Mapping[str, Any]) -> float:
         storage.require_unused(output, "tagged output")
         storage.write_whole(uri, json.dumps({"facts": facts, "started": time.time()}, indent=1).encode())
     run = json.loads(storage.read_bytes(uri))
-    different = list(_differences(run["facts"], facts))
+    different = _differences(as_now(run["facts"]), facts)
     if different:
         more = f"\n  and {len(different) - NAMED:,} more" if len(different) > NAMED else ""
         raise ValueError(
@@ -114,6 +117,14 @@ def claim(output: str, facts: Mapping[str, Any]) -> float:
             "Give the input, bundle and options of that run to go on with it, or another --output"
         )
     return float(run["started"])
+
+
+def as_now(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a run that an earlier version began, as this one would have written them."""
+    versions = dict(facts["versions"])
+    if (version := versions.pop("metaner", None)) is not None:
+        versions["rows"] = ROWS_OF.get(version, f"those of metaner {version}")
+    return {**EARLIER, **facts, "versions": versions}
 
 
 def finished(output: str) -> dict[str, Any] | None:

@@ -171,7 +171,10 @@ def _verified(folder: Path, uri: str) -> dict[str, Any]:
         raise FileNotFoundError(f"{uri} is no bundle, or was not written to its end: it has no {MANIFEST}")
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if manifest.get("format") != FORMAT:
-        raise ValueError(f"{uri}: bundle format {manifest.get('format')}, this version reads {FORMAT}; build it again")
+        raise ValueError(
+            f"{uri}: bundle format {manifest.get('format')}, but metaner {__version__} reads {FORMAT}: "
+            "it was made by a newer metaner, or is none of its bundles; upgrade, or make the bundle again"
+        )
     problems = []
     for name, facts in manifest["files"].items():
         path = folder / name

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 VERSION = 2  # raise it when a column's name, type or meaning changes
+ROWS = 1  # raise it when the same documents, bundle and options may give other rows: other rules, sentences, ids
 EXCERPT = 200  # characters
 TAGGED, EMPTY, FILTERED, REJECTED = OUTCOMES = ("tagged", "empty", "filtered", "rejected")
 
