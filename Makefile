@@ -1,5 +1,5 @@
 # make demo | test | lint | bench. Everything is set up in .venv on the first call; later calls find it ready.
-PYTHON ?= python3.11
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13; do $$p -c "" 2>/dev/null && echo $$p && break; done)
 VENV   := .venv
 EXTRA  ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 READY  := $(VENV)/.ready-$(EXTRA)
@@ -30,6 +30,8 @@ lint: setup
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no python3.11, 3.12 or 3.13 here: install one, or say where: make PYTHON=/path/to/python"; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON)"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test]"
 	touch $@

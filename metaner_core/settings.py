@@ -160,7 +160,7 @@ OFFICIAL_CODE: dict[str, Any] = {
     "score_overlaps": True,
 }
 # A small encoder has fewer layers and was pre-trained for minutes: it needs larger steps and less of it frozen.
-# Chosen on English dev only (docs/results.md has the search); K, masking, λ, warm-up and the rest stay the paper's.
+# Chosen on English dev only (docs/findings/results.md); K, masking, λ, warm-up and the rest stay the paper's.
 EMBEDDED: dict[str, Any] = {"frozen_layers": 1, "alpha": 5e-5, "beta": 1e-3, "gamma": 1e-4, "meta_updates": 1000}
 BASE: dict[str, Any] = {"inner_steps": 0, "max_loss_weight": 0.0, "mask_ratio": 0.0}
 

@@ -162,7 +162,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     estimate = "tag N documents drawn at random (default: 200), write nothing, and say what the whole would take"
     group.add_argument("--estimate", type=int, nargs="?", const=200, metavar="N", help=estimate)
     group.add_argument("--price", type=float, help="of one actor for an hour, for --estimate")
-    group.add_argument("--precision", default="fp32", choices=PRECISIONS, help="bf16: docs/engine.md says what changes")
+    changes = "what bf16 changes: docs/findings/engine.md (default: fp32)"
+    group.add_argument("--precision", default="fp32", choices=PRECISIONS, help=changes)
     group = parser.add_argument_group("how it runs; none of this changes what comes out")
     group.add_argument("--engine", default="batched", choices=KINDS, help="reference: one sentence at a time, to check")
     group.add_argument("--actors", type=int, default=1, help="copies of the model (default: 1)")

@@ -1,7 +1,7 @@
 """Adapting to many sentences at once, exactly: the same predictions as `adapt.Engine`, the reference, in less time.
 
 The adapted model depends on the support set alone, and a set's gradient is a sum over its sentences. So a wave of
-sentences is worked off like this (docs/engine.md has the mathematics and what each part was measured to bring):
+sentences is worked off like this (docs/findings/engine.md has the mathematics and what each part brings):
 equal sentences once; each distinct source sentence forward and backward once; each distinct support set's weights
 formed once, layer by layer, while the sentences that share it pass through, and dropped.
 """
@@ -55,7 +55,7 @@ class BatchedEngine(Engine):
     """tokens: budget of support and query tokens of one wave; None: what CPU_WAVE or GPU_WAVE has room for, which on a
     CPU is divided by torch's threads: each works on a wave of its own.
 
-    precision: `fp32`, or `bf16` for the linear layers' products in adapting (docs/engine.md says what that changes).
+    precision: `fp32`, or `bf16` for the linear layers' products in adapting (docs/findings/engine.md: what changes).
 
     Memory beyond the model's own, in numbers of the model's precision: for each token of a wave 4 Σ (in + out) over the
     trained linear layers (a quarter of it the trace, the rest what autograd and the passes hold meanwhile; measured on

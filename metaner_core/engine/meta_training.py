@@ -1,7 +1,7 @@
 """The gradients of many meta-training tasks at once: the same sum as `MetaTrainer.task_gradient` gives one by one.
 
 All tasks of a chunk go through each inner step together, every task with weights of its own (Eq. 7). The meta-gradient
-is their sum (Eq. 12), so at the query sets it is one product over all tasks' tokens. The mathematics: docs/engine.md.
+is their sum (Eq. 12), so at the query sets it is one product over all tasks' tokens (docs/findings/engine.md).
 """
 
 import math

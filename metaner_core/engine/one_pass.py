@@ -1,7 +1,7 @@
 """Adam's first and second step on a CPU in one pass over memory, compiled by numba.
 
 Written in torch's operations the same arithmetic takes four and eight passes, and between gradients that are formed in
-the cache and weights that are not it is the passes that cost (docs/engine.md). `optim` has the meaning of both steps.
+the cache and weights that are not it is the passes that cost (docs/findings/engine.md). `steps` says what both do.
 """
 
 import numba

@@ -3,7 +3,7 @@
 For a linear layer y = x Wᵀ + b the gradient of one task is G = Dᵀ A: A [T, in] are the layer's inputs on the task's
 tokens, D [T, out] the loss gradients at its outputs. A pass with weights that record leaves A and D in a `Trace`, and
 G is formed from them when it is wanted. LayerNorm's gain and bias have gradients of the same kind, vectors that are
-kept ready summed. The mathematics: docs/engine.md.
+kept ready summed. The mathematics: docs/findings/engine.md.
 """
 
 from abc import ABC, abstractmethod
