@@ -18,7 +18,7 @@ test: setup lint ## all tests; those that need a GPU skip themselves
 	$(RUN)python -m pytest --numprocesses 2 --dist loadfile
 
 bench: setup     ## how fast tagging, adapting and meta-training are here; table, plot and figures in out/bench
-	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,bench]"
+	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,e5,bench]"
 	$(MALLOC) $(RUN)python -m metaner_core.engine.bench --device $(if $(filter gpu,$(EXTRA)),cuda,cpu) --output $(BENCH)
 
 lint: setup
@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no python3.11, 3.12 or 3.13 here: install one, or say where: make PYTHON=/path/to/python"; exit 1; }
 	@echo "setting up $(VENV) with $(PYTHON)"
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test]"
+	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,e5]"
 	touch $@
 
 clean:

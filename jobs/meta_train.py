@@ -152,7 +152,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     parser.add_argument("--preset", default="paper", choices=PRESETS, help="named hyper-parameters (default: paper)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one hyper-parameter")
     parser.add_argument("--seed", type=int, help="the same as --set seed=N")
-    parser.add_argument("--encoder", default="embedded", help="hub name, folder, s3:// or `embedded`")
+    parser.add_argument("--encoder", default="embedded", help="`embedded`, `e5-small`, a folder, s3:// or a hub name")
     parser.add_argument("--corpus", default="embedded-en", help=f"one of {', '.join(corpora.CORPORA)}")
     parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
     parser.add_argument("--train", help="your own column file in place of --corpus")

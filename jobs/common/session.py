@@ -13,7 +13,8 @@ MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "100000000",
 }
-PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")  # no secrets among them
+# No secrets among them.
+PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "METANER_CACHE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
 
 def environment() -> dict[str, str]:

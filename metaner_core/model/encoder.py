@@ -11,6 +11,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from transformers.utils import logging as hf_logging
 
 from metaner_core import storage
+from metaner_core.model import e5_small
 
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "encoder"
 LAYER = {  # the parameters of a layer that this file knows what to do with
@@ -26,8 +27,9 @@ LAYER = {  # the parameters of a layer that this file knows what to do with
 def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Encoder (float32, no pooler, eval mode) and fast tokenizer of `source`.
 
-    source: `embedded`, a local folder, `s3://...`, or a hub name. Weights are read from safetensors only and no code
-    of the model's is run. Raises ValueError when there is no fast tokenizer or the encoder's layers are not found.
+    source: `embedded`, `e5-small`, a local folder, `s3://...`, or a hub name. Weights are read from safetensors only
+    and no code of the model's is run. Raises ValueError when there is no fast tokenizer or the encoder's layers are
+    not found.
     """
     with located(source) as path:
         return _load(path, source)
@@ -39,19 +41,26 @@ def located(source: str) -> Iterator[str]:
     if storage.is_remote(source):
         with storage.local_copy(source) as folder:
             yield str(folder)
+    elif source == e5_small.NAME:
+        yield str(e5_small.folder())
     else:
         yield str(EMBEDDED) if source == "embedded" else source
 
 
 def require_source(source: str) -> None:
-    """Raises FileNotFoundError when `source` is a path or an s3:// prefix with nothing there (a hub is not asked)."""
+    """Raises FileNotFoundError when `source` is a path or an s3:// prefix with nothing there (a hub is not asked).
+
+    `e5-small` raises as `e5_small.require` says.
+    """
+    if source == e5_small.NAME:
+        return e5_small.require()
     if storage.is_remote(source):
         there = bool(storage.list_files(source))
     else:
         there = Path(source).is_dir() or not source.startswith(("/", ".", "~"))
     if not there:
         raise FileNotFoundError(
-            f"encoder {source!r}: there is no such folder; give one, s3://, a hub name or `embedded`"
+            f"encoder {source!r}: there is no such folder; give one, s3://, a hub name, `embedded` or `{e5_small.NAME}`"
         )
 
 

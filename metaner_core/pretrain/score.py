@@ -107,7 +107,7 @@ def score(packed: Packed, source: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m metaner_core.pretrain.score", description="Compare encoders.")
     parser.add_argument("--packed", required=True, help="folder or s3:// prefix that metaner_core.pretrain.pack made")
-    parser.add_argument("--encoder", required=True, nargs="+", help="embedded, a folder, s3:// prefix or hub name")
+    parser.add_argument("--encoder", required=True, nargs="+", help="embedded, e5-small, a folder, s3:// or hub name")
     options = parser.parse_args()
     try:
         with storage.local_copy(options.packed) as folder:
