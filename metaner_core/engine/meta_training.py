@@ -85,6 +85,7 @@ class _Chunk:
         moved = PerTask(self._theta, Step(settings.optimizer, alpha), settings.inner_steps, self._at_once)
         weights: Weights = Traced(self._theta)
         for _ in range(settings.inner_steps):
+            # The generators go on from step to step and into the query: the loop draws in this order too.
             self._trace([task.support for task in self._tasks], weights, masking="support")
             moved.move(weights.trace)
             weights = moved
@@ -113,6 +114,7 @@ class _Chunk:
     def _at_query(self, trace: Trace) -> Gradient:
         """The sum over all tasks, by parameter name."""
         found: Gradient = {}
+        # First-order: the gradient at θ' is taken for θ's, so one product over all tasks' tokens, each D at its own θ'.
         for names, a in trace.inputs.items():
             d, sizes = trace.gradients[names], self._theta.outputs(names)
             parts = zip(names, (d.T @ a).split(sizes), d.sum(0).split(sizes), strict=True)

@@ -96,7 +96,7 @@ class PerTask(Recorded):
                 self._first[names] = self._empty(names, trace)
             for chunk in self._chunks(trace):
                 self._move_linear(trace, names, chunk)
-            if self._number == 2:
+            if self._number == 2:  # dropped module by module: they are half of what a chunk keeps
                 del self._first[names]
         for name, g in trace.scales.items():
             self._move_scale(name, g)
@@ -144,6 +144,7 @@ class PerTask(Recorded):
     def _move_linear(self, trace: Trace, names: Names, chunk: range) -> None:
         parts, place = self._theta.outputs(names), _of(chunk)
         if self._at_once > 1 or self._step.whole:
+            # G is formed where it is to be kept. BertAdam then clips it there: it is the clipped one that is history.
             first = self._first[names][0][place] if self._keeps else None
             g, sums = gradients(trace, names, [[task] for task in chunk], out=first)
             self._move(names, 0, place, ALL, self._step.clipped_(g, axes=2, parts=parts))
@@ -213,6 +214,7 @@ class Adapted:
         self._tokens, self._positions = tokens, positions
         self._together = together
         device = tokens.device
+        # Units of all sets in one list, and the set of each: a unit stands in it once for every set that it is in.
         self._pooled = torch.tensor([u for units in sets for u in units], dtype=torch.long, device=device)
         sizes = torch.tensor([len(units) for units in sets], device=device)
         self._pool = torch.repeat_interleave(torch.arange(len(sets), device=device), sizes)
@@ -227,7 +229,7 @@ class Adapted:
         found = torch.addmm(bias, x, weight.T) if low else x.new_empty(len(x), len(bias))
         if low:  # W - W' is below W's resolution: x W'ᵀ = x Wᵀ + x (W' - W)ᵀ, with θ left out of the step
             weight, bias = weight.new_zeros(()), bias.new_zeros(())
-        size = self._theta.linear(names)[0].numel()
+        size = self._theta.linear(names)[0].numel()  # θ's own: `weight` may be a single 0 by now
         for chunk in self._chunks(size):
             if self._together(size) == 1 and not self._step.whole:
                 self._one(names, chunk.start, x, weight, bias, found)

@@ -87,6 +87,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, d: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:  # type: ignore[override]
+        # Kept as it comes, top layer first. No G is formed here: who wants it knows for which tasks, and when.
         ctx.weights.trace.gradients[ctx.names] = d
         return ctx.weights.back(ctx.names, d) if ctx.needs_input_grad[0] else None, None, None, None
 
@@ -107,7 +108,7 @@ class _Scale(torch.autograd.Function):
         gain = ctx.weights.gain_and_bias(ctx.name)[0]
         both = torch.stack([d * x, d], 1).to(gain.dtype)
         rows = ctx.weights.trace.rows((ctx.name,))
-        sums = both.new_zeros(len(rows.counts), *both.shape[1:])
+        sums = both.new_zeros(len(rows.counts), *both.shape[1:])  # [units, 2, d]: unlike G small enough to keep ready
         ctx.weights.trace.scales[ctx.name] = sums.index_add_(0, rows.owner, both)
         return (d * gain).to(d.dtype), None, None, None
 
@@ -231,7 +232,8 @@ def gradients(
     if len(sets) == 1:
         a, d = gathered(trace, names, sets[0])
         return torch.mm(d.T, a, out=None if out is None else out[0])[None], d.sum(0)[None]
-    index, real = trace.rows(names).index(sets)
+    index, real = trace.rows(names).index(sets)  # [sets, T], padded to the set with most tokens
+    # Padding points at row 0, which is somebody's: D is zeroed there, and then whatever A holds adds nothing.
     a, d = trace.inputs[names][index], trace.gradients[names][index] * real.unsqueeze(-1)
     return torch.bmm(d.transpose(1, 2), a, out=out), d.sum(1)
 
@@ -251,7 +253,7 @@ def multiply(
     add: to what is in found.
     """
     index, real = rows.index([[s] for s in chunk])
-    y = x[index] @ w.transpose(1, 2)
+    y = x[index] @ w.transpose(1, 2)  # [c, T, out]; what padding comes to is not taken
     if b is not None:
         y += b[:, None]
     found[index[real]] = y[real] + found[index[real]] if add else y[real]

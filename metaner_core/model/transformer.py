@@ -75,10 +75,11 @@ class Packed:
 
 
 def pack(batch: Batch) -> Packed:
-    lengths = batch.attention.sum(1)
+    lengths = batch.attention.sum(1)  # [W]: padding is at the end of a row only
     starts = lengths.cumsum(0) - lengths
     where = batch.attention.flatten().nonzero().squeeze(1)
     alike = tuple(_alike(lengths, starts))
+    # Attention leaves tokens in the order of the groups, by length; `back` undoes that. where[:0]: there may be none.
     back = torch.cat([where[:0], *(group.flat() for group in alike)]).argsort()
     return Packed(batch, tuple(lengths.tolist()), where, starts[batch.row] + batch.col, alike, back)
 
@@ -136,6 +137,7 @@ class Noise:
 
     def _dropped(self, x: torch.Tensor, counts: torch.Tensor, at: torch.Tensor | None = None) -> torch.Tensor:
         drawn = zip(self._generators, counts.tolist(), strict=True)
+        # Drawn for every token of an owner, wanted or not: else what is left out would shift all later noise.
         masks = torch.cat([self._mask(g, (n, x.shape[1]), x) for g, n in drawn])
         return x * (masks if at is None else masks[at])
 
@@ -228,7 +230,7 @@ def _layer(
         norm = layer.get_submodule(f"{name}.LayerNorm")
         return weights.scale(f"{prefix}{name}.LayerNorm", F.layer_norm(y, y.shape[-1:], eps=norm.eps))
 
-    qkv = weights.linear(tuple(prefix + name for name in QKV), x)
+    qkv = weights.linear(tuple(prefix + name for name in QKV), x)  # [N, 3d]: all tokens meet in attention, `at` or not
     context = _attention(qkv, packed, layer.attention.self.num_attention_heads, noise)
     x = dense("attention.output", *((context, x) if at is None else (context[at], x[at])))
     inner = layer.intermediate.intermediate_act_fn(weights.linear((f"{prefix}intermediate.dense",), x))
@@ -242,6 +244,7 @@ def _attention(qkv: torch.Tensor, packed: Packed, heads: int, noise: Noise | Non
     found = []
     for group in packed.alike:
         index, real = group.index, group.real
+        # [w, T, 3d] -> [3, w, heads, T, d / heads]
         q, k, v = qkv[index].unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
         attend = None if real is None else real[:, None, None, :]
         if masks is None:
