@@ -63,10 +63,13 @@ class Job(TrainingRun):
 
 
 def meta_train(job: Job) -> dict[str, Any]:
-    """Run the job on the connected Ray and write the bundle. Returns the bundle's manifest.
+    """Run the job on the connected Ray and write the bundle, unless it has written it. Returns the bundle's manifest.
 
     Raises FileExistsError when the output is taken and ValueError when the data do not fit the settings.
     """
+    if (manifest := bundle.written_by(job.output, job.name())) is not None:
+        say(f"{job.output} is finished: nothing to do")
+        return manifest
     storage.require_unused(job.output, "bundle", run=job.name())
     check_data(job)
     require_source(job.encoder)

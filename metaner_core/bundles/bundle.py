@@ -80,9 +80,12 @@ class Bundle:
 def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | None = None) -> dict[str, Any]:
     """Write a bundle of a trained tagger; the manifest goes last. facts: what else it should say (scores, command).
 
-    run: a name for all that decides the bundle; what the same run left when it was stopped while writing is replaced.
-    Raises FileExistsError when anything else lies at uri already. Returns the manifest.
+    run: a name for all that decides the bundle; what the same run left when it was stopped while writing is replaced,
+    and what it wrote to the end stays as it is. Raises FileExistsError when anything else lies at uri already. Returns
+    the manifest.
     """
+    if run is not None and (whole := written_by(uri, run)) is not None:
+        return whole
     storage.require_unused(uri, "bundle", run=run)
     engine = prepared.trainer.engine
     with tempfile.TemporaryDirectory(prefix="metaner-bundle-") as name:
@@ -94,10 +97,19 @@ def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | 
         rows = [json.dumps({"words": s.words, "labels": s.labels}, ensure_ascii=False) + "\n" for s in prepared.source]
         (folder / "support.jsonl").write_text("".join(rows), encoding="utf-8")
         save_arrays({"vectors": np.ascontiguousarray(prepared.vectors)}, folder / "index.safetensors")
-        manifest = _manifest(folder, engine.settings, prepared.source, facts)
+        manifest = _manifest(folder, engine.settings, prepared.source, {**facts, "run": run})
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
         storage.publish(folder, uri, last=MANIFEST, run=run)
     return manifest
+
+
+def written_by(uri: str, run: str) -> dict[str, Any] | None:
+    """The manifest of a whole bundle that this very run wrote, if that is what lies at uri."""
+    where = storage.join(uri, MANIFEST)
+    if storage.unfinished(uri) is not None or not storage.exists(where):
+        return None
+    manifest = json.loads(storage.read_bytes(where))
+    return manifest if manifest.get("run") == run else None
 
 
 def _manifest(folder: Path, settings: Settings, source: Sequence[Sentence], facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The Ray Train job: any number of workers, and any number of interruptions, lead to the same parameters."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -70,8 +71,15 @@ def test_checkpoints_and_bundle_go_to_s3_and_no_secret_with_them(two_workers: st
 
 
 def test_a_taken_output_is_refused_before_any_work(two_workers: str) -> None:
+    other = dataclasses.replace(SETTINGS, seed=5)
     with pytest.raises(FileExistsError, match="never overwritten"):
-        meta_train(job(Path("unused"), output=f"{two_workers}/bundle"))
+        meta_train(job(Path("unused"), output=f"{two_workers}/bundle", settings=other))
+
+
+def test_what_is_finished_is_not_done_again(two_workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.meta_train.trainer", None)
+    manifest = meta_train(job(Path("unused"), output=f"{two_workers}/bundle"))
+    assert manifest == bundle.load(f"{two_workers}/bundle").manifest
 
 
 def test_a_run_is_named_after_all_that_decides_its_result(tmp_path: Path) -> None:
