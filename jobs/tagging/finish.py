@@ -115,7 +115,12 @@ def _manifest(
         "run": run,
         "output": job.output,
         "input": {**source, "format": found.format, "files": len(found.files), "bytes": sum(found.sizes)},
-        "bundle": {"uri": job.bundle, "fingerprint": model["fingerprint"], "settings": model["settings"]},
+        "bundle": {
+            "uri": job.bundle,
+            "fingerprint": model["fingerprint"],
+            "encoder": model.get("encoder"),
+            "settings": model["settings"],
+        },
         "adapted": job.adapted,
         "rules": dataclasses.asdict(job.rules),
         "settings": job.settings(),

@@ -8,10 +8,13 @@ from typing import Any
 
 from metaner_core import storage
 from metaner_core.data.labels import TYPES
+from metaner_core.model.made_for import knows
 from metaner_core.report.dataset_card import entities_query
 from metaner_core.report.markup import language_name, pieces, template
 from metaner_core.report.sketches import Frequent
 from metaner_core.report.summary import BINS, KINDS, Counts, Summary
+from metaner_core.text.languages import primary
+from metaner_core.text.schema import TAGGED
 from metaner_core.report.throughput import Shard, over_time
 from metaner_core.report.units import duration, moment, share, size
 
@@ -50,6 +53,7 @@ def render(manifest: Mapping[str, Any], summary: Summary, shards: Iterable[Shard
         types=types,
         meanings=MEANINGS,
         languages=(languages := _languages(summary)),
+        strange=_strange(manifest, summary),
         widest=max((counts.entities.total() for *_, counts in languages), default=0),
         pace=over_time(shards),
         frequent=[(type_, _frequent(summary, type_)) for type_ in types if summary.total.entities[type_]],
@@ -76,6 +80,13 @@ def _languages(summary: Summary) -> list[tuple[str, str, Counts]]:
         name = f"{len(others)} other language" + "s" * (len(others) > 1)
         found.append(("", name, sum((counts for _, counts in others), Counts())))
     return found
+
+
+def _strange(manifest: Mapping[str, Any], summary: Summary) -> dict[str, str]:
+    """Languages of tagged documents that the bundle's encoder was not made for, by code: their names."""
+    encoder = manifest.get("bundle", {}).get("encoder") or ""
+    tagged = [code for code, counts in summary.languages.items() if code and counts.outcomes[TAGGED]]
+    return {code: language_name(code) for code in tagged if knows(encoder, primary(code) or code) is False}
 
 
 def _frequent(summary: Summary, type_: str) -> list[tuple[str, int]]:

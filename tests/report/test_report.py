@@ -203,3 +203,13 @@ def test_it_loads_nothing_and_replaces_its_former_self(tmp_path: Any) -> None:
     assert html == report.render(MANIFEST, SUMMARY, SHARDS)
     assert "default-src 'none'" in html
     assert not [node for node in nodes(Reader(html).root) if node.attributes.keys() & {"src", "href"}]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "marked"), [("embedded", ["Hebrew †"]), ("e5-small", []), ("/home/me/own", []), (None, [])]
+)
+def test_languages_that_the_encoder_was_not_made_for_are_marked(encoder: str | None, marked: list[str]) -> None:
+    bundle = {"uri": "b", "fingerprint": "0123456789ab", "encoder": encoder}
+    part = section(page(manifest={**MANIFEST, "bundle": bundle}), "languages")
+    assert [row[0] for row in cells(part) if "†" in row[0]] == marked
+    assert ("was not made for Hebrew." in part.text()) == bool(marked)
