@@ -13,10 +13,10 @@ from metaner_core.report.dataset_card import entities_query
 from metaner_core.report.markup import language_name, pieces, template
 from metaner_core.report.sketches import Frequent
 from metaner_core.report.summary import BINS, KINDS, Counts, Summary
-from metaner_core.text.languages import primary
-from metaner_core.text.schema import TAGGED
 from metaner_core.report.throughput import Shard, over_time
 from metaner_core.report.units import duration, moment, share, size
+from metaner_core.text.languages import primary
+from metaner_core.text.schema import TAGGED
 
 __all__ = ["Shard", "render", "write_report"]
 
