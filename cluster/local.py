@@ -23,8 +23,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobs.common.command import run, say
 from metaner_core import storage
+from metaner_core.command import run, say
 
 PROJECT = Path(__file__).parents[1]
 CRAWL = PROJECT / "metaner_core" / "embedded" / "crawl.jsonl"

@@ -18,7 +18,6 @@ from typing import Any
 
 import ray
 
-from jobs.common.command import USERS_ERRORS, run, say
 from jobs.common.session import connect, quiet
 from jobs.planning.plan import plan
 from jobs.planning.shards import Shard, done, unclaim
@@ -29,6 +28,7 @@ from jobs.tagging.job import Job, claim, decisive, finished, job, name, parse
 from jobs.tagging.supervisor import start_supervisor
 from jobs.tagging.watch import Extent, follow
 from metaner_core import storage
+from metaner_core.command import USERS_ERRORS, run, say
 from metaner_core.reading.source import Input, find
 
 

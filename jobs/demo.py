@@ -14,7 +14,6 @@ from rich.console import Console
 
 import metaner_core
 from jobs import bulk_tag, evaluate, meta_train
-from jobs.common.command import run, say
 from jobs.common.config import OptionsParser
 from jobs.common.options import add_ray_options
 from jobs.common.session import connect
@@ -22,6 +21,7 @@ from jobs.planning.shards import OTHER, TAGGED
 from jobs.tagging.job import Job
 from metaner_core import storage
 from metaner_core.bundles import bundle
+from metaner_core.command import run, say
 from metaner_core.data import corpora
 from metaner_core.reading.source import Source
 from metaner_core.report import page

@@ -23,7 +23,6 @@ from ray.actor import ActorHandle
 from rich.console import Console
 from rich.table import Table
 
-from jobs.common.command import run, say
 from jobs.common.config import OptionsParser
 from jobs.common.device import device
 from jobs.common.options import add_engine_option, add_ray_options
@@ -31,6 +30,7 @@ from jobs.common.progress import told
 from jobs.common.session import connect
 from metaner_core import storage
 from metaner_core.bundles import bundle
+from metaner_core.command import run, say
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.labels import relabel

@@ -19,9 +19,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jobs.common.command import run
 from jobs.planning.shards import DONE, MANIFEST, read_json
 from metaner_core import storage
+from metaner_core.command import run
 from metaner_core.data import corpora
 from metaner_core.report.summary import Summary
 

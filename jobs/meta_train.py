@@ -22,7 +22,6 @@ import torch
 from ray.train import WorkerGroupError
 from ray.train.torch import get_device
 
-from jobs.common.command import USERS_ERRORS, run, say
 from jobs.common.config import OptionsParser
 from jobs.common.options import add_engine_option
 from jobs.common.progress import told
@@ -33,6 +32,7 @@ from jobs.training.trainer import trainer
 from metaner_core import storage, workers
 from metaner_core.bundles import bundle
 from metaner_core.bundles.prepare import prepare, usable
+from metaner_core.command import USERS_ERRORS, run, say
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.model.encoder import require_source

@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from ray.train.torch import get_device
 
-from jobs.common.command import run, say
 from jobs.common.config import OptionsParser
 from jobs.common.progress import told
 from jobs.common.session import connect
@@ -30,6 +29,7 @@ from jobs.training.checkpoints import RayCheckpoints
 from jobs.training.options import EVERY_SECONDS, TrainingRun, add_training_options, training_run
 from jobs.training.trainer import trainer
 from metaner_core import storage, workers
+from metaner_core.command import run, say
 from metaner_core.pretrain import folder
 from metaner_core.pretrain.loop import Pretrainer, facts, run_name, speed_lines
 from metaner_core.pretrain.model import FACTS, write_encoder

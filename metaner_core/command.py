@@ -1,4 +1,4 @@
-"""A command as a person meets it: its name, and a user's error in one line. Quick to import."""
+"""A command as a person meets it: its name, lines of log at once, a user's error in one line. Quick to import."""
 
 import argparse
 import sys
@@ -24,6 +24,11 @@ class CommandParser(argparse.ArgumentParser):
     def format_help(self) -> str:
         lines = "\n".join(f"  {self.prog} {example}".rstrip() for example in self._examples)
         return f"example{'s' * (len(self._examples) > 1)}:\n{lines}\n\n{super().format_help()}"
+
+
+def say(*parts: object) -> None:
+    """One line of log, at once."""
+    print(*parts, flush=True)
 
 
 def run(main: Callable[[], object]) -> None:

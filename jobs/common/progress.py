@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import ray
 from ray.actor import ActorHandle
 
-from jobs.common.command import say
+from metaner_core.command import say
 
 POLL_SECONDS = 2.0
 

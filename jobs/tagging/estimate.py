@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from jobs.common.command import say
 from jobs.tagging.job import Job
 from jobs.tagging.write import parquet_bytes
+from metaner_core.command import say
 from metaner_core.reading.files import Cutter, Stretch, documents, read
 from metaner_core.reading.source import Input, find
 from metaner_core.report.estimate import Estimate, Sampled, estimate

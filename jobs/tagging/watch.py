@@ -12,8 +12,8 @@ from typing import Any
 from ray.actor import ActorHandle
 from rich.progress import BarColumn, Progress, TextColumn
 
-from jobs.common.command import say
 from jobs.tagging.supervisor import ask
+from metaner_core.command import say
 from metaner_core.text import schema
 
 POLL_SECONDS = 1.0

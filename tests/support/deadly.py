@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.bulk_tag import bulk_tag
-from jobs.common.command import say
 from jobs.tagging.job import job, parse
+from metaner_core.command import say
 from metaner_core.text.document import Document, Row
 from metaner_core.text.rules import Rules
 

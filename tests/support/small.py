@@ -50,9 +50,9 @@ def tiny_bert(*, layers=3, positions=512, seed=0):
     return BertModel(config, add_pooling_layer=False).eval()
 
 
-def save_tiny_xlm_roberta(folder, *, positions=514):
-    """A random XLM-RoBERTa with a Unigram tokenizer of a few sentences, on disk as load_encoder reads it."""
-    tokenizer = _unigram()
+def save_tiny_xlm_roberta(folder, *, positions=514, tokenizer=None):
+    """A random XLM-RoBERTa on disk as load_encoder reads it. tokenizer: if not given, a Unigram of a few sentences."""
+    tokenizer = tokenizer or _unigram()
     torch.manual_seed(0)
     config = XLMRobertaConfig(
         vocab_size=len(tokenizer),

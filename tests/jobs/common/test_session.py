@@ -2,27 +2,8 @@
 
 import pytest
 
-from jobs.common.command import run
 from jobs.common.device import device
 from jobs.common.session import connect, environment
-
-
-def test_an_error_of_the_users_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
-    def main() -> None:
-        raise ValueError("the file is empty")
-
-    with pytest.raises(SystemExit) as ended:
-        run(main)
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == "error: the file is empty\n"
-
-
-def test_another_error_is_not_hidden() -> None:
-    def main() -> None:
-        raise RuntimeError("lost")
-
-    with pytest.raises(RuntimeError, match="lost"):
-        run(main)
 
 
 def test_no_secret_goes_into_the_workers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
