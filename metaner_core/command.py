@@ -1,6 +1,7 @@
 """A command as a person meets it: its name, lines of log at once, a user's error in one line. Quick to import."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -38,3 +39,6 @@ def run(main: Callable[[], object]) -> None:
     except USERS_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # who reads, such as `head`, has had enough; Python would say so once more as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
