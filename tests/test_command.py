@@ -30,7 +30,8 @@ def test_another_error_is_not_hidden() -> None:
 def test_who_reads_may_stop_reading() -> None:
     code = "from metaner_core.command import run, say; run(lambda: [say('line') for _ in range(100_000)])"
     with subprocess.Popen([sys.executable, "-c", code], stdout=PIPE, stderr=PIPE) as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         assert process.stdout.readline() == b"line\n"
         process.stdout.close()
         assert process.stderr.read() == b""

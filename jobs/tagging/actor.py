@@ -6,8 +6,8 @@ import os
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Sequence
+from itertools import chain
 
 import pyarrow as pa
 import ray
@@ -21,10 +21,10 @@ from metaner_core import storage
 from metaner_core.reading.files import read
 from metaner_core.reading.source import Input
 from metaner_core.report.summary import Summary
+from metaner_core.tagging.batches import take
 from metaner_core.text import schema
 from metaner_core.text.document import Document, Row
 
-BATCH_CHARACTERS = 200_000  # of text in a batch that has more than one document: a row takes a hundred times its text
 Tagging = Callable[..., list[Row]]  # as metaner_core.tagging.pipeline.tag_documents, which is meant where none is given
 
 
@@ -81,7 +81,7 @@ class TagActor:
         while at < shard.documents:
             last = self._last(at, shard, care)
             ask(self.supervisor.begin.remote(shard.name, at, last, progress(summary)))
-            batch = list(take(documents, last - at))
+            batch = list(take(documents, last - at, characters))
             if not batch:
                 planned = f"{shard.documents} were found when the job began"
                 raise RuntimeError(f"shard {shard.name} has {at} documents, {planned}: the input changed meanwhile")
@@ -129,14 +129,9 @@ def peak_bytes() -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in KiB
 
 
-def take(documents: Iterator[Document], most: int) -> Iterator[Document]:
-    """At most so many documents, and no more once they have BATCH_CHARACTERS of text."""
-    characters = 0
-    for document in islice(documents, most):
-        yield document
-        characters += len(document.text or "")
-        if characters >= BATCH_CHARACTERS:
-            return
+def characters(document: Document) -> int:
+    """Of its text."""
+    return len(document.text or "")
 
 
 def progress(summary: Summary) -> dict[str, int]:

@@ -18,7 +18,7 @@ from metaner_core.text.rules import DEFAULT, Rules
 from metaner_core.text.screening import Ready, rejected, screen, writable
 from metaner_core.text.segmentation import Word
 
-__all__ = ["Document", "Row", "Rules", "rejected", "tag_documents"]
+__all__ = ["Document", "Row", "Rules", "rejected", "tag_documents", "tag_ready"]
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +37,21 @@ def tag_documents(
 ) -> list[Row]:
     """One row for each document, in order; `schema.tables` makes tables of them.
 
+    Those that are to be tagged are, as `tag_ready` does it; it says what it raises.
+    """
+    prepared = [screen(document, rules) for document in documents]
+    ready = [p for p in prepared if isinstance(p, Ready)]
+    found = iter(tag_ready(bundle, ready, adapted=adapted))
+    return [next(found) if isinstance(p, Ready) else p for p in prepared]
+
+
+def tag_ready(bundle: Bundle, documents: Sequence[Ready], *, adapted: bool = True) -> list[Row]:
+    """One row for each document, in order.
+
     adapted=False: predictions of θ* itself, no neighbours. All sentences of the documents go through the model
     together. If that fails, each document goes alone and those that fail again are rejected. Raises the model's error
     when it cannot tag a source sentence either: then it is the machine that fails, and no document is to blame.
     """
-    prepared = [screen(document, rules) for document in documents]
-    ready = [p for p in prepared if isinstance(p, Ready)]
-    found = iter(_tag_all(bundle, ready, adapted))
-    return [next(found) if isinstance(p, Ready) else p for p in prepared]
-
-
-def _tag_all(bundle: Bundle, documents: Sequence[Ready], adapted: bool) -> list[Row]:
     try:
         return _tag(bundle, documents, adapted)
     except Exception as error:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-import metaner_core
 from metaner_core import storage
 from metaner_core.bundles.model_card import card, code, main
 from metaner_core.settings import preset
@@ -174,7 +173,6 @@ def test_commands_name_the_bundle_whatever_it_is_called() -> None:
     assert all(place in shlex.split(line) for line in block.splitlines())
 
 
-@pytest.mark.skipif(not hasattr(metaner_core, "load"), reason="this version has no metaner_core.load")
 def test_the_python_code_of_a_bundle_s_card_works(tiny_bundle: str) -> None:
     manifest = json.loads((Path(tiny_bundle) / "manifest.json").read_text())
     (snippet,) = re.findall(r"```python\n(.*?)```", card(manifest, tiny_bundle), re.DOTALL)

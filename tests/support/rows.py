@@ -73,10 +73,10 @@ def written(output: str | Path, table: str) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in found}
 
 
-def near(value: Any) -> Any:
+def near(value: Any, *, within: float = 1e-4) -> Any:
     """The value with numbers that may differ in their last digits: other batches, other rounding."""
     if isinstance(value, dict):
-        return {key: near(inner) for key, inner in value.items()}
+        return {key: near(inner, within=within) for key, inner in value.items()}
     if isinstance(value, list):
-        return [near(inner) for inner in value]
-    return pytest.approx(value, abs=1e-4) if isinstance(value, float) else value
+        return [near(inner, within=within) for inner in value]
+    return pytest.approx(value, abs=within) if isinstance(value, float) else value

@@ -18,6 +18,7 @@ from jobs.tagging.job import Job
 from jobs.tagging.supervisor import Supervisor
 from metaner_core.reading.files import Cutter, documents
 from metaner_core.reading.source import Source, find
+from metaner_core.tagging import batches
 from metaner_core.tagging.pipeline import Row, rejected
 from metaner_core.text.document import Document
 
@@ -79,7 +80,7 @@ def test_batches_hold_all_documents_in_order(actor: TagActor, shard: Shard) -> N
 
 
 def test_long_texts_make_small_batches(actor: TagActor, shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actor_module, "BATCH_CHARACTERS", 30)
+    monkeypatch.setattr(batches, "BATCH_CHARACTERS", 30)
     actor.do(shard)
     sizes = [sum(int(id_[1:]) for id_ in batch) for batch in actor.tag.batches]
     assert sum(sizes) == sum(range(20))
