@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from safetensors.torch import load_file, save_file
 
+from metaner_core import workers
 from metaner_core.model.tagger import Tagger
 
 
@@ -31,6 +33,36 @@ class NoCheckpoints:
 
     def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
         return None
+
+
+class FolderCheckpoints:
+    """Keeps the newest checkpoint in folder/checkpoint-<number>. Stopped while it writes, the one before remains.
+
+    tell: called on rank 0 with the metrics of each. counter: the one of them that counts up.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[Mapping[str, Any]], Any], *, counter: str = "update") -> None:
+        self._folder, self._tell, self._counter = folder, tell, counter
+
+    def load(self) -> Path | None:
+        found = self._kept()
+        workers.wait_for_all()  # nobody deletes before all have looked
+        return found[-1] if found else None
+
+    def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
+        if workers.rank() != 0:
+            return
+        self._tell(metrics)
+        before, unfinished = self._kept(), self._folder / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        write(unfinished)
+        unfinished.rename(self._folder / f"checkpoint-{metrics[self._counter]:09}")
+        for old in before:
+            shutil.rmtree(old)
+
+    def _kept(self) -> list[Path]:
+        return sorted(self._folder.glob("checkpoint-*"))
 
 
 TENSORS, FACTS = "state.safetensors", "state.json"
