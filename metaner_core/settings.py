@@ -17,6 +17,7 @@ from metaner_core import __version__
 from metaner_core.data.labels import TYPES
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "touching_words": ("together", "apart"),
     "neighbour_rule": ("without_self", "skip_first"),
     "similarity": ("cosine", "dot_over_source_norm"),
     "loss_tokens": ("first", "all"),
@@ -30,7 +31,7 @@ POSITIVE = ("neighbours", "tasks_per_update", "meta_updates", "adapt_steps", "de
 
 
 # What bundles do whose version had no such field, by field. A new field comes with an entry, which then never changes.
-EARLIER: dict[str, Any] = {}
+EARLIER: dict[str, Any] = {"touching_words": "apart"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class Settings:
 
     window: int = 128  # subwords in one encoder input, [CLS] and [SEP] not counted
     window_context: int = 64  # subwords that a following window repeats
+    touching_words: str = "together"  # go to a SentencePiece tokenizer as one text; apart: each with a ▁ before it
 
     neighbours: int = 2  # K, size of the support set
     neighbour_rule: str = "without_self"  # skip_first: the K after the first, whatever the first is

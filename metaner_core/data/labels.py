@@ -80,6 +80,11 @@ def bio_labels(types: Iterable[str]) -> tuple[str, ...]:
     return ("O", *(f"{prefix}-{type_}" for type_ in types for prefix in "BI"))
 
 
+def continued(label: str) -> str:
+    """The BIO label of a word that goes on with what the word before it is: I-PER after B-PER and I-PER, O after O."""
+    return label if label == "O" else f"I-{split_tag(label)[1]}"
+
+
 def relabel(labels: Sequence[str], types: Collection[str]) -> list[str]:
     """The labels with O in place of every entity whose type is not among `types`.
 

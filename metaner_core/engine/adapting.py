@@ -206,7 +206,7 @@ class BatchedEngine(Engine):
         """Tokens of a source sentence that have a loss."""
         sentence = self.source[i]
         if self.label_set.further is None:
-            return len(sentence.first)
+            return len(set(sentence.first))  # words may share a subword
         return tokens_of(sentence)
 
     def _budget(self) -> int:

@@ -2,9 +2,15 @@
 
 A sentence is a flat sequence of subwords. Windows are slices of it: each holds at most `window` subwords and repeats
 the last `context` subwords of the one before (Sec. 4.2), so every subword is *fresh* in exactly one window and every
-word is predicted exactly once: where its first subword is fresh.
+word is predicted exactly once: where the subword that carries it, its first, is fresh.
+
+A pre-trained encoder knows text as it is written. A SentencePiece tokenizer puts a space, ▁, before each word that it
+is given, so words that touch on paper, as Chinese characters do, go to it as one text (`subwords.py`) and may share a
+subword. Its label in training is that of the first word it carries. In prediction that word gets the subword's label,
+and the further ones what continues it: I-X after B-X or I-X, else O.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,9 +18,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from metaner_core.data.labels import bio_labels
+from metaner_core.model.subwords import Subwords
 from metaner_core.settings import Settings
-
-CHUNK = 512  # words handed to the tokenizer at once: bounds its memory on a pathological sentence
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,9 @@ class Window:
 class Encoded:
     """A sentence as the encoder sees it.
 
-    ids: L subword ids, no special tokens. word: for each subword the index of its word. first: for each word the
-    index of its first subword. labels: BIO names, one a word, or None. No words means no subwords and no windows.
+    ids: L subword ids, no special tokens. word: for each subword the index of its word: the first that it carries, else
+    one that it goes on with. first: for each word the index of its first subword, which carries it; ascending, equal
+    for words that share it. labels: BIO names, one a word, or None. No words means no subwords and no windows.
     """
 
     ids: tuple[int, ...]
@@ -86,35 +92,17 @@ class Encoding:
         """longest: positions the encoder has. Raises ValueError when a window would not fit into them."""
         if longest is not None and settings.window + 2 > longest:
             raise ValueError(f"window is {settings.window} subwords, but the encoder takes at most {longest - 2}")
-        self.tokenizer = tokenizer
-        self.special = set(tokenizer.all_special_ids)  # a word that reads [SEP] must not end the sentence
+        self.subwords = Subwords(tokenizer, together=settings.touching_words == "together")
         self.size, self.context = settings.window, settings.window_context
 
     def __call__(self, words: Sequence[str], labels: Sequence[str] | None = None) -> Encoded:
-        """Encode one sentence of words, with BIO labels if they are known. A word of no subword becomes [UNK]."""
+        """Encode one sentence of words, with BIO labels if they are known."""
         if labels is not None and len(labels) != len(words):
             raise ValueError(f"a sentence has {len(words)} words but {len(labels)} labels: {' '.join(words)[:80]!r}")
-        ids, word = self._subwords(words)
-        first = tuple(i for i, w in enumerate(word) if i == 0 or word[i - 1] != w)
-        cut = windows(len(ids), self.size, self.context)
-        return Encoded(tuple(ids), tuple(word), first, None if labels is None else tuple(labels), cut)
-
-    def _subwords(self, words: Sequence[str]) -> tuple[list[int], list[int]]:
-        ids: list[int] = []
-        word: list[int] = []
-        unknown: int = self.tokenizer.unk_token_id  # type: ignore[assignment]
-        for at in range(0, len(words), CHUNK):
-            # A lone surrogate, which JSON can carry, is no text to a tokenizer.
-            part = [word.encode(errors="replace").decode() for word in words[at : at + CHUNK]]
-            found = self.tokenizer(part, is_split_into_words=True, add_special_tokens=False, verbose=False)
-            spread: list[list[int]] = [[] for _ in part]
-            for subword, index in zip(found["input_ids"], found.word_ids(), strict=True):
-                spread[index].append(unknown if subword in self.special else subword)
-            for offset, subwords in enumerate(spread):
-                subwords = subwords or [unknown]
-                ids.extend(subwords)
-                word.extend([at + offset] * len(subwords))
-        return ids, word
+        cut = self.subwords(words)
+        names = None if labels is None else tuple(labels)
+        parts = windows(len(cut.ids), self.size, self.context)
+        return Encoded(tuple(cut.ids), tuple(cut.word), tuple(cut.first), names, parts)
 
 
 @dataclass(frozen=True)
@@ -123,7 +111,8 @@ class Batch:
 
     ids, attention: [W, T]. row, col: [P] positions in the batch that carry a loss or a prediction. sentence: [P] the
     sentence (0..n-1) a position belongs to. labels: [P] label ids, or None. word: [P] index of the word in its
-    sentence, -1 for a position that is no word's fresh first subword. sentence_of_window: [W].
+    sentence, -1 for a position that is no word's first subword. words: [P] how many words the position carries: `word`
+    and those after it. sentence_of_window: [W].
     """
 
     ids: torch.Tensor
@@ -133,6 +122,7 @@ class Batch:
     sentence: torch.Tensor
     labels: torch.Tensor | None
     word: torch.Tensor
+    words: torch.Tensor
     sentences: int
     sentence_of_window: torch.Tensor
 
@@ -154,7 +144,7 @@ def collate(
     cls, sep, pad = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
     rows: list[list[int]] = []
     owners: list[int] = []
-    at: list[tuple[int, int, int, int, str]] = []  # row, column, sentence, word, label
+    at: list[tuple[int, int, int, int, int, str]] = []  # row, column, sentence, word, words, label
     for n, sentence in enumerate(sentences):
         own = ids[n] if ids is not None else sentence.ids
         for window in sentence.windows:
@@ -164,18 +154,18 @@ def collate(
     width = max(map(len, rows), default=0)
     padded = torch.tensor([row + [pad] * (width - len(row)) for row in rows], dtype=torch.long)
     attention = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], dtype=torch.long)
-    index = torch.tensor([a[:4] for a in at], dtype=torch.long).reshape(len(at), 4).T
-    labels = None if label_set is None else torch.tensor([label_set.id(a[4]) for a in at], device=device)
-    row, col, sentence_of, word = index.to(device)
+    index = torch.tensor([a[:5] for a in at], dtype=torch.long).reshape(len(at), 5).T
+    labels = None if label_set is None else torch.tensor([label_set.id(a[5]) for a in at], device=device)
+    row, col, sentence_of, word, words = index.to(device)
     shape = (len(rows), width)  # said outright, for a batch of no rows has none of its own
     padded, attention = padded.reshape(shape).to(device), attention.reshape(shape).to(device)
     owner = torch.tensor(owners, dtype=torch.long, device=device)
-    return Batch(padded, attention, row, col, sentence_of, labels, word, len(sentences), owner)
+    return Batch(padded, attention, row, col, sentence_of, labels, word, words, len(sentences), owner)
 
 
 def _positions(
     sentence: Encoded, window: Window, n: int, row: int, label_set: LabelSet | None, overlaps: bool
-) -> list[tuple[int, int, int, int, str]]:
+) -> list[tuple[int, int, int, int, int, str]]:
     every = label_set is not None and label_set.further is not None
     found = []
     for i in range(window.start if every or overlaps else window.fresh, window.stop):
@@ -183,8 +173,9 @@ def _positions(
         is_first = sentence.first[word] == i
         if is_first or every:
             label = sentence.labels[word] if is_first and sentence.labels else "O" if is_first else "X"
-            found.append((row, i - window.start + 1, n, word if is_first else -1, label))
+            words = bisect_right(sentence.first, i, word) - word if is_first else 0
+            found.append((row, i - window.start + 1, n, word if is_first else -1, words, label))
     if every and label_set is not None:
-        found.insert(0, (row, 0, n, -1, str(label_set.cls)))
-        found.append((row, window.stop - window.start + 1, n, -1, str(label_set.sep)))
+        found.insert(0, (row, 0, n, -1, 0, str(label_set.cls)))
+        found.append((row, window.stop - window.start + 1, n, -1, 0, str(label_set.sep)))
     return found

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from metaner_core.data.labels import continued
 from metaner_core.model.encoder import freeze
 from metaner_core.model.encoding import Batch, LabelSet
 from metaner_core.model.transformer import ModuleWeights, Noise, classify, embed, pack, run_layers
@@ -89,10 +90,16 @@ class Prediction:
 
 
 def decode(logits: torch.Tensor, batch: Batch, label_set: LabelSet) -> list[Prediction]:
-    """Predictions from logits [P, C] at the batch's positions, one for each sentence; an empty one for no words."""
+    """Predictions from logits [P, C] at the batch's positions, one for each sentence; an empty one for no words.
+
+    Where a subword carries several words, the first gets its label, the further ones what continues that.
+    """
     best, label = logits.float().softmax(-1).max(-1)
     found: list[list[tuple[str, float, int]]] = [[] for _ in range(batch.sentences)]
-    columns = (batch.sentence, batch.word, label, best)
-    for sentence, word, label_id, p in zip(*(c.tolist() for c in columns), strict=True):
-        found[sentence].append((label_set.bio(label_id), p, word))
+    columns = (batch.sentence, batch.word, batch.words, label, best)
+    for sentence, word, words, label_id, p in zip(*(c.tolist() for c in columns), strict=True):
+        name = label_set.bio(label_id)
+        found[sentence].append((name, p, word))
+        for further in range(word + 1, word + words):
+            found[sentence].append((continued(name), p, further))
     return [Prediction(*zip(*rows, strict=True)) if rows else Prediction() for rows in found]

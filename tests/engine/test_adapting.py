@@ -12,11 +12,11 @@ from metaner_core.engine import per_task, threads
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.config import EngineConfig
 from metaner_core.method import adapt
-from metaner_core.model.encoder import load_encoder
 from metaner_core.model.encoding import Encoding
 from metaner_core.model.tagger import Prediction
 from metaner_core.settings import Settings
-from tests.support.small import SENTENCES, bert_tokenizer, encoded, save_tiny_xlm_roberta, tiny_engine
+from tests.support import small
+from tests.support.small import SENTENCES, bert_tokenizer, encoded, tiny_engine
 
 # γ is large enough that adaptation changes a fifth of the labels.
 SETTINGS = Settings(window=8, window_context=3, frozen_layers=1, gamma=3e-4)
@@ -40,6 +40,7 @@ VARIANTS = {
     "bertadam": {"optimizer": "bertadam"},
     "sgd": {"optimizer": "sgd", "gamma": 0.05},
     "loss of all tokens": {"batch_loss": "mean_of_tokens", "loss_tokens": "all"},
+    "mean of words": {"batch_loss": "mean_of_tokens", "optimizer": "sgd", "gamma": 0.05},
     "dropout": {"adapt_dropout": True, "dropout": 0.3},
     "head only": {"frozen_layers": 3},
     "nothing frozen": {"frozen_layers": 0},
@@ -49,11 +50,10 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta", "chinese"])
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
 def test_it_predicts_what_the_loop_does(changes, family, tmp_path):
-    encoder, tokenizer = (None, None) if family == "bert" else load_encoder(save_tiny_xlm_roberta(tmp_path))
-    engine = tiny_engine(dataclasses.replace(SETTINGS, **changes), encoder=encoder, tokenizer=tokenizer)
+    engine = tiny_engine(dataclasses.replace(SETTINGS, **changes), **small.family(family, tmp_path))
     expected = engine.adapted(engine.source, SUPPORT)
     assert_same(batched(engine).adapted(engine.source, SUPPORT), expected)
     plain = engine.plain(engine.source)
@@ -107,12 +107,12 @@ def test_empty_sentences_and_none_at_all():
 
 
 @pytest.mark.parametrize("tokens", [1, 25, 10_000])
-@pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta", "chinese"])
 def test_without_adaptation_it_predicts_what_transformers_does(family, tokens, tmp_path, monkeypatch):
     monkeypatch.setattr(adapt, "CPU_BATCH", tokens)
-    encoder, tokenizer = (None, None) if family == "bert" else load_encoder(save_tiny_xlm_roberta(tmp_path))
+    parts = small.family(family, tmp_path)
     for name in ("paper", "loss of all tokens", "no windows"):
-        engine = tiny_engine(dataclasses.replace(SETTINGS, **VARIANTS[name]), encoder=encoder, tokenizer=tokenizer)
+        engine = tiny_engine(dataclasses.replace(SETTINGS, **VARIANTS[name]), **parts)
         sentences = [*engine.source, *engine.source[3:5]]
         for overlaps in (False, True):
             assert_same(batched(engine).plain(sentences, overlaps=overlaps), engine.plain(sentences, overlaps=overlaps))

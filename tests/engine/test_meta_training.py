@@ -13,7 +13,7 @@ from metaner_core.method import optim
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.tasks import Task
 from metaner_core.settings import Settings
-from tests.support.small import tiny_engine
+from tests.support.small import family, tiny_engine
 
 SETTINGS = Settings(window=8, window_context=3, frozen_layers=1, dropout=0.0, mask_ratio=0.5, tasks_per_update=7)
 SUPPORT = np.array([[(i + 3) % 10, (i * 7 + 1) % 10] for i in range(10)])
@@ -52,6 +52,11 @@ def assert_the_loops(engine):
 def test_the_sum_over_tasks_is_that_of_the_loop(changes):
     engine = tiny_engine(dataclasses.replace(SETTINGS, **changes))
     assert_the_loops(engine)
+
+
+@pytest.mark.parametrize("name", ["dropout", "official code"])
+def test_and_where_words_share_a_subword(name, tmp_path):
+    assert_the_loops(tiny_engine(dataclasses.replace(SETTINGS, **VARIANTS[name]), **family("chinese", tmp_path)))
 
 
 @pytest.mark.parametrize("name", ["dropout", "three inner steps", "bertadam, four steps", "sgd"])

@@ -5,7 +5,7 @@ import pytest
 
 from metaner_core.method.tasks import Task, Tasks, dropout_seed, masked
 from metaner_core.settings import Settings
-from tests.support.small import bert_tokenizer, encoded
+from tests.support.small import bert_tokenizer, encoded, family
 
 SUPPORT = np.array([[(i + 1) % 13, (i + 5) % 13] for i in range(13)])
 MASK = bert_tokenizer().mask_token_id
@@ -73,6 +73,17 @@ def test_at_ratio_one_every_subword_of_an_entity_is_masked():
     for sentence in SOURCE:
         ids = masked(sentence, 0, 0, MASK, Settings(mask_ratio=1.0))
         assert [i == MASK for i in ids] == inside(sentence)
+
+
+def test_a_subword_of_several_words_is_masked_if_the_first_is_in_an_entity(tmp_path):
+    parts = family("chinese", tmp_path)
+    mask = parts["tokenizer"].mask_token_id
+    sentences = encoded(SETTINGS, parts["tokenizer"], parts["sentences"])
+    for sentence in sentences:
+        ids = masked(sentence, 0, 0, mask, Settings(mask_ratio=1.0))
+        for i in set(sentence.first):
+            assert (ids[i] == mask) == (sentence.labels[sentence.first.index(i)] != "O")
+    assert any(len(set(s.first)) < len(s.first) for s in sentences)
 
 
 def test_at_ratio_zero_nothing_is_masked():

@@ -11,6 +11,7 @@ from metaner_core.settings import Settings, preset
 from tests.support.small import SENTENCES, bert_tokenizer, encoded, save_tiny_xlm_roberta, tiny_bert
 
 SHORT = Settings(window=6, window_context=2)
+APART = Settings(window=6, window_context=2, touching_words="apart")  # together: test_subwords.py
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="[]<>
 @pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
 def test_any_words_become_subwords_and_each_is_predicted_once(family, words, xlm_roberta):
     tokenizer = bert_tokenizer() if family == "bert" else xlm_roberta[1]
-    sentence = Encoding(tokenizer, SHORT)(words)
+    sentence = Encoding(tokenizer, APART)(words)
     assert list(zip(sentence.ids, sentence.word, strict=True)) == subwords_one_word_at_a_time(tokenizer, words)
     assert [sentence.word[i] for i in sentence.first] == list(range(len(words)))
     assert all(i == 0 or sentence.word[i - 1] != sentence.word[i] for i in sentence.first)

@@ -157,7 +157,7 @@ def decoded(label_set, name):
     word = torch.tensor([0])
     logits = torch.full((1, len(label_set.names)), -9.0)
     logits[0, label_set.id(name)] = 9.0
-    batch = Batch(word, word, word, word, word, None, word, 1, word)
+    batch = Batch(word, word, word, word, word, None, word, word + 1, 1, word)
     return decode(logits, batch, label_set)[0].labels
 
 

@@ -3,7 +3,7 @@
 import functools
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 from metaner_core.method.adapt import Engine
@@ -30,6 +30,34 @@ SENTENCES = [
 ]
 
 
+def by_character(line):
+    """Words that are single characters but for Latin ones, and labels, from `李明/PER 去/O 北京/LOC`."""
+    words, labels = [], []
+    for part, type_ in (pair.rsplit("/", 1) for pair in line.split()):
+        found = [part] if part.isascii() else list(part)
+        words += found
+        labels += ["O"] * len(found) if type_ == "O" else [f"B-{type_}", *[f"I-{type_}"] * (len(found) - 1)]
+    return tuple(words), tuple(labels)
+
+
+CHINESE = [
+    by_character(line)
+    for line in (
+        "李明/PER 在/O 北京大学/ORG 学习/O 。/O",
+        "王小明/PER 和/O 李明/PER 去/O 上海/LOC ，/O 上海/LOC 很/O 大/O 。/O",
+        "北京/LOC 的/O 大学/O 在/O 上海/LOC 买/O iPhone/MISC 。/O",
+        "北京大学/ORG 的/O 王小明/PER 学习/O 英语/MISC ，/O 李明/PER 学习/O 英语/MISC 。/O",
+        "他/O 在/O 上海/LOC 。/O",
+        "2008/O 年/O 北京/LOC 大/O ，/O 2/O 0/O 0/O 8/O 年/O 上海/LOC 大/O 。/O",
+        "𠮷㐂/PER 在/O 北京大学/ORG 学习/O 英语/MISC 的/O 。/O",
+        "王小明/PER",
+    )
+]
+SHARED = [*CHINESE, *SENTENCES[:2]]  # some of them with subwords that hold several words
+TEXTS = tuple(" ".join(words) for words, _ in SENTENCES)
+CHINESE_TEXTS = (*TEXTS, *("".join(words) for words, _ in CHINESE))
+
+
 @functools.cache
 def bert_tokenizer():
     return load_encoder("embedded")[1]
@@ -50,9 +78,9 @@ def tiny_bert(*, layers=3, positions=512, seed=0):
     return BertModel(config, add_pooling_layer=False).eval()
 
 
-def save_tiny_xlm_roberta(folder, *, positions=514, tokenizer=None):
-    """A random XLM-RoBERTa on disk as load_encoder reads it. tokenizer: if not given, a Unigram of a few sentences."""
-    tokenizer = tokenizer or _unigram()
+def save_tiny_xlm_roberta(folder, *, positions=514, texts=TEXTS, tokenizer=None):
+    """A random XLM-RoBERTa on disk as load_encoder reads it. tokenizer: if not given, a Unigram of a few texts."""
+    tokenizer = tokenizer or _unigram(texts)
     torch.manual_seed(0)
     config = XLMRobertaConfig(
         vocab_size=len(tokenizer),
@@ -72,15 +100,15 @@ def save_tiny_xlm_roberta(folder, *, positions=514, tokenizer=None):
     return str(folder)
 
 
-def _unigram():
-    """Ids 0 to 3 are <s> <pad> </s> <unk>, as in the published XLM-RoBERTa."""
+def _unigram(texts):
+    """Ids 0 to 3 are <s> <pad> </s> <unk>, and control characters are dropped, as in the published XLM-RoBERTa."""
     special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(Regex("[\x01-\x1f]"), ""), normalizers.NFKC()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     names = [*special.values(), "<mask>"]
     trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=names, unk_token="<unk>", show_progress=False)
-    tokenizer.train_from_iterator([" ".join(words) for words, _ in SENTENCES], trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     roles = {**special, "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **roles)
 
@@ -88,6 +116,15 @@ def _unigram():
 def encoded(settings, tokenizer=None, sentences=SENTENCES):
     encode = Encoding(tokenizer or bert_tokenizer(), settings)
     return [encode(words, labels) for words, labels in sentences]
+
+
+def family(name, folder):
+    """Encoder, tokenizer and sentences for `tiny_engine`: bert, xlm-roberta, or chinese, the latter with SHARED."""
+    if name == "bert":
+        return {}
+    texts, sentences = (CHINESE_TEXTS, SHARED) if name == "chinese" else (TEXTS, SENTENCES)
+    encoder, tokenizer = load_encoder(save_tiny_xlm_roberta(folder, texts=texts))
+    return {"encoder": encoder, "tokenizer": tokenizer, "sentences": sentences}
 
 
 def tiny_engine(settings, *, encoder=None, tokenizer=None, sentences=SENTENCES):
