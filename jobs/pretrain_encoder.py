@@ -30,7 +30,7 @@ from jobs.training.options import EVERY_SECONDS, TrainingRun, add_training_optio
 from jobs.training.trainer import trainer
 from metaner_core import storage, workers
 from metaner_core.command import run, say
-from metaner_core.pretrain import folder
+from metaner_core.pretrain import loop
 from metaner_core.pretrain.loop import Pretrainer, facts, run_name, speed_lines
 from metaner_core.pretrain.model import FACTS, write_encoder
 from metaner_core.pretrain.pack import add_text_options, pack, texts_of
@@ -95,7 +95,7 @@ def worker(config: Mapping[str, Any]) -> None:
     with storage.local_copy(config["packed"]) as local:
         packed = open_packed(local)
         trainer = Pretrainer(packed, job.settings, device, speed_lines(job.settings, post, every=EVERY_SECONDS))
-        state = trainer.run(RayCheckpoints(lambda metrics: post(folder.told(metrics))))
+        state = trainer.run(RayCheckpoints(lambda metrics: post(loop.told(metrics))))
         if workers.rank() == 0:
             made = {**facts(state, packed, job.settings), "workers": job.workers, "config": dict(job.config)}
             write_encoder(state.model, packed, job.output, made, run=run_name(job.settings, packed.fingerprint))
@@ -128,7 +128,7 @@ def main() -> None:
     connect(address, cpus=job.workers + 1)
     made = pretrain(job)
     last = made["history"][-1]
-    say(f"encoder of {made['parameters']:,} parameters at {job.output}: {folder.told(last)}")
+    say(f"encoder of {made['parameters']:,} parameters at {job.output}: {loop.told(last)}")
 
 
 if __name__ == "__main__":

@@ -185,6 +185,14 @@ def _add_up(parameters: list[torch.nn.Parameter], loss: torch.Tensor) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
+def told(metrics: Mapping[str, Any]) -> str:
+    """One line for a checkpoint's metrics."""
+    by_language = ", ".join(f"{language} {score:.1f}" for language, score in metrics["retrieval_by_language"].items())
+    return "step {step}: {tokens:,} tokens, loss {loss:.3f}, translation retrieval {retrieval:.1f}".format(
+        **metrics
+    ) + (f" ({by_language})" if by_language else "")
+
+
 def speed_lines(settings: PretrainSettings, tell: Callable[[str], Any], *, every: float) -> Callable[[State], None]:
     """An on_step that tells every so many seconds how far the run is, its loss and its tokens a second."""
     told, tokens = time.monotonic(), -1

@@ -9,11 +9,10 @@ import torch
 
 from metaner_core.bundles.prepare import prepare
 from metaner_core.data import corpora
-from metaner_core.method.checkpoint import NoCheckpoints
+from metaner_core.method.checkpoint import FolderCheckpoints, NoCheckpoints
 from metaner_core.model.encoder import load_encoder
 from metaner_core.pretrain import __main__ as command
 from metaner_core.pretrain.batches import Batches
-from metaner_core.pretrain.folder import FolderCheckpoints
 from metaner_core.pretrain.loop import Pretrainer, State, facts, run_name
 from metaner_core.pretrain.model import loss_sum, new_model, write_encoder
 from metaner_core.pretrain.packed import Packed
@@ -74,8 +73,8 @@ def test_stopped_and_started_again_it_ends_bit_for_bit_like_an_unbroken_run(
     whole = Pretrainer(packed, settings).run(NoCheckpoints())
     for stop in (2, 6, 9):  # before the first checkpoint, between, and after the second
         with pytest.raises(Stopped):
-            Pretrainer(packed, settings, on_step=stop_at(stop)).run(FolderCheckpoints(tmp_path, print))
-    again = Pretrainer(packed, settings).run(FolderCheckpoints(tmp_path, print))
+            Pretrainer(packed, settings, on_step=stop_at(stop)).run(FolderCheckpoints(tmp_path, print, counter="step"))
+    again = Pretrainer(packed, settings).run(FolderCheckpoints(tmp_path, print, counter="step"))
     assert again.history == whole.history
     expected = parameters(whole)
     for name, p in parameters(again).items():
@@ -85,8 +84,8 @@ def test_stopped_and_started_again_it_ends_bit_for_bit_like_an_unbroken_run(
 
 def test_a_checkpoint_that_was_not_finished_does_not_count(packed: Packed, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
-        Pretrainer(packed, small(), on_step=stop_at(5)).run(FolderCheckpoints(tmp_path, print))
-    checkpoints = FolderCheckpoints(tmp_path, print)
+        Pretrainer(packed, small(), on_step=stop_at(5)).run(FolderCheckpoints(tmp_path, print, counter="step"))
+    checkpoints = FolderCheckpoints(tmp_path, print, counter="step")
 
     def killed(folder: Path) -> None:
         (folder / "state.json").write_text("half")
