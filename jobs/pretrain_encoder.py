@@ -20,19 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from ray.train.torch import get_device
-
 from jobs.common.command import run, say
 from jobs.common.progress import told
 from jobs.common.session import connect
-from jobs.training.checkpoints import RayCheckpoints
 from jobs.training.options import EVERY_SECONDS, TrainingRun, add_training_options, training_run
 from jobs.training.trainer import trainer
-from metaner_core import storage, workers
-from metaner_core.pretrain import folder
-from metaner_core.pretrain.loop import Pretrainer, facts, run_name, speed_lines
-from metaner_core.pretrain.model import FACTS, write_encoder
+from metaner_core import storage
 from metaner_core.pretrain.pack import add_text_options, pack, texts_of
 from metaner_core.pretrain.packed import MANIFEST, open_packed
 from metaner_core.pretrain.settings import PRESETS, PackSettings, PretrainSettings, overrides, preset
@@ -64,6 +57,9 @@ def pretrain(job: Job) -> dict[str, Any]:
         storage.require_unused(job.output, "encoder")
     packed = job.packed or pack_text(job)
     manifest = json.loads(storage.read_bytes(storage.join(packed, MANIFEST)))
+    from metaner_core.pretrain.loop import run_name  # late: with it come torch and transformers
+    from metaner_core.pretrain.model import FACTS
+
     name = run_name(job.settings, manifest["fingerprint"])
     storage.require_unused(job.output, "encoder", run=name)
     with told() as board:
@@ -85,6 +81,15 @@ def pack_text(job: Job) -> str:
 
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does: the whole of pre-training, in step with the others."""
+    import torch  # late, as all that comes with it: options and text need none of it
+    from ray.train.torch import get_device
+
+    from jobs.training.checkpoints import RayCheckpoints
+    from metaner_core import workers
+    from metaner_core.pretrain import folder
+    from metaner_core.pretrain.loop import Pretrainer, facts, run_name, speed_lines
+    from metaner_core.pretrain.model import write_encoder
+
     job: Job = config["job"]
     if not job.gpu:
         torch.set_num_threads(job.threads)
@@ -124,6 +129,8 @@ def main() -> None:
     job, address = parse()
     connect(address, cpus=job.workers + 1)
     made = pretrain(job)
+    from metaner_core.pretrain import folder
+
     last = made["history"][-1]
     say(f"encoder of {made['parameters']:,} parameters at {job.output}: {folder.told(last)}")
 

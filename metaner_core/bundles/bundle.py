@@ -29,6 +29,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from metaner_core import __version__, storage
 from metaner_core.bundles.prepare import Prepared
 from metaner_core.data.corpora import Sentence
+from metaner_core.data.sentences import fingerprint
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import BATCHED, EngineConfig
 from metaner_core.method.adapt import Engine
@@ -117,14 +118,6 @@ def _manifest(folder: Path, settings: Settings, source: Sequence[Sentence], fact
         **facts,
         "files": files,
     }
-
-
-def fingerprint(sentences: Sequence[Sentence]) -> str:
-    """Twelve hex digits that change when a word or a label does."""
-    digest = hashlib.sha256()
-    for sentence in sentences:
-        digest.update(json.dumps([sentence.words, sentence.labels]).encode())
-    return digest.hexdigest()[:12]
 
 
 def _sha256(path: Path) -> str:
