@@ -20,7 +20,6 @@ from jobs.common.session import connect
 from jobs.planning.shards import OTHER, TAGGED
 from jobs.tagging.job import Job
 from metaner_core import storage
-from metaner_core.bundles import bundle
 from metaner_core.command import run, say
 from metaner_core.data import corpora
 from metaner_core.reading.source import Source
@@ -72,6 +71,8 @@ def _score(result: evaluate.Result, language: str) -> page.ScoreRow:
 
 def write_page(found: Mapping[str, str], scores: Sequence[page.ScoreRow], manifest: Mapping[str, Any]) -> None:
     """One self-contained HTML page of the scores and the tagged crawl with each sentence's English neighbours."""
+    from metaner_core.bundles import bundle  # late: with it come torch and transformers
+
     loaded = bundle.load(found["bundle"])
     best = loaded.manifest["best"]
     summary = [

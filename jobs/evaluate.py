@@ -13,32 +13,30 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import ray
-import torch
 from ray.actor import ActorHandle
 from rich.console import Console
 from rich.table import Table
 
 from jobs.common.config import OptionsParser
-from jobs.common.device import device
 from jobs.common.options import add_engine_option, add_ray_options
 from jobs.common.progress import told
 from jobs.common.session import connect
 from metaner_core import storage
-from metaner_core.bundles import bundle
 from metaner_core.command import run, say
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.labels import relabel
 from metaner_core.data.scoring import Counts, Scores, count, scores
 from metaner_core.engine.config import EngineConfig
-from metaner_core.model.encoding import Encoded
-from metaner_core.model.tagger import Prediction
 from metaner_core.settings import ADAPTING, Settings, parse_overrides
+
+if TYPE_CHECKING:
+    from metaner_core.model.encoding import Encoded
+    from metaner_core.model.tagger import Prediction
 
 ENGINES = ("unadapted", "adapted")
 TOGETHER = 128  # sentences that an actor is given at once: the more, the more they share
@@ -132,6 +130,11 @@ class Scorer:
         board: ActorHandle,
         total: int,
     ) -> None:
+        import torch  # late, as all that comes with it: the driver needs none of it
+
+        from jobs.common.device import device
+        from metaner_core.bundles import bundle
+
         if not gpu:
             torch.set_num_threads(threads)
         self.bundle = bundle.load(uri, device=device(gpu), config=config, changes=changes)
@@ -160,14 +163,14 @@ class Scorer:
                 "seconds": seconds,
             }
 
-    def _predict(self, engine: str, sentences: Sequence[Encoded]) -> list[Prediction]:
+    def _predict(self, engine: str, sentences: "Sequence[Encoded]") -> "list[Prediction]":
         overlaps = self.bundle.settings.score_overlaps
         if engine == "unadapted":
             return self.bundle.engine.plain(sentences, overlaps=overlaps)
-        support: np.ndarray = self.bundle.support(sentences)[0]
+        support = self.bundle.support(sentences)[0]
         return self.bundle.engine.adapted(sentences, support, overlaps=overlaps)
 
-    def _count(self, rows: Sequence[Mapping[str, Any]], predictions: Sequence[Prediction]) -> Counts:
+    def _count(self, rows: Sequence[Mapping[str, Any]], predictions: "Sequence[Prediction]") -> Counts:
         types = [t for t in self.bundle.settings.types if t in rows[0]["types"]]
         gold = [relabel([row["labels"][w] for w in p.words], types) for row, p in zip(rows, predictions, strict=True)]
         predicted = [relabel(p.labels, types) for p in predictions]
@@ -264,7 +267,7 @@ def main() -> None:
     else:
         tests = read_tests(options.corpus, options.split, options.data, options.limit)
     uri = storage.absolute(options.bundle)
-    manifest = json.loads(storage.read_bytes(storage.join(uri, bundle.MANIFEST)))
+    manifest = json.loads(storage.read_bytes(storage.join(uri, storage.MANIFEST)))
     changes = parse_overrides(options.set)
     Settings.from_dict(manifest["settings"]).adapting(changes)  # tells what is wrong before any work
     connect(options.address, cpus=options.actors + 2)

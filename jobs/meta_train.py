@@ -15,28 +15,27 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
-from ray.train import WorkerGroupError
-from ray.train.torch import get_device
 
 from jobs.common.config import OptionsParser
 from jobs.common.options import add_engine_option
 from jobs.common.progress import told
 from jobs.common.session import connect
-from jobs.training.checkpoints import RayCheckpoints
 from jobs.training.options import EVERY_SECONDS, TrainingRun, add_training_options, training_run
 from jobs.training.trainer import trainer
-from metaner_core import storage, workers
-from metaner_core.bundles import bundle
-from metaner_core.bundles.prepare import prepare, usable
+from metaner_core import storage
+from metaner_core.bundles.manifest import written_by
 from metaner_core.command import USERS_ERRORS, run, say
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
-from metaner_core.model.encoder import require_source
+from metaner_core.data.sentences import fingerprint, usable
+from metaner_core.model.source import require_source
 from metaner_core.settings import PRESETS, Settings, parse_overrides, preset
+
+if TYPE_CHECKING:
+    from ray.train import WorkerGroupError
 
 EXAMPLES = (
     "--preset demo --output out/bundle",
@@ -57,7 +56,7 @@ class Job(TrainingRun):
 
     def name(self) -> str:
         """Fingerprint of all that decides the result: a run may only ever go on from its own checkpoints."""
-        data = [bundle.fingerprint(self.train), bundle.fingerprint(self.dev)]
+        data = [fingerprint(self.train), fingerprint(self.dev)]
         parts = json.dumps([self.settings.fingerprint(), *data, self.encoder])
         return f"{self.settings.preset}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
 
@@ -67,21 +66,23 @@ def meta_train(job: Job) -> dict[str, Any]:
 
     Raises FileExistsError when the output is taken and ValueError when the data do not fit the settings.
     """
-    if (manifest := bundle.written_by(job.output, job.name())) is not None:
+    if (manifest := written_by(job.output, job.name())) is not None:
         say(f"{job.output} is finished: nothing to do")
         return manifest
     storage.require_unused(job.output, "bundle", run=job.name())
     check_data(job)
     require_source(job.encoder)
+    from ray.train import WorkerGroupError  # late: seconds, and what is wrong so far is told at once
+
     with told() as board:
         try:
             trainer(job, job.name(), worker, {"job": ray.put(job), "board": board}).fit()
         except WorkerGroupError as error:
             raise _users_error(error) from error
-    return json.loads(storage.read_bytes(storage.join(job.output, bundle.MANIFEST)))
+    return json.loads(storage.read_bytes(storage.join(job.output, storage.MANIFEST)))
 
 
-def _users_error(error: WorkerGroupError) -> Exception:
+def _users_error(error: "WorkerGroupError") -> Exception:
     """What a worker found wrong with what the user gave, if that is why training failed; else the failure itself."""
     causes = (getattr(failure, "cause", failure) for failure in error.worker_failures.values())
     return next((cause for cause in causes if isinstance(cause, USERS_ERRORS)), error)
@@ -90,7 +91,7 @@ def _users_error(error: WorkerGroupError) -> Exception:
 def check_data(job: Job) -> None:
     """Raises ValueError when there is nothing to learn from or to select on."""
     for part, sentences in (("train", job.train), ("dev", job.dev)):
-        kept = usable(sentences, job.settings)
+        kept = usable(sentences, job.settings.types)
         if not any(label != "O" for s in kept for label in s.labels):
             raise ValueError(
                 f"{part} has no entity of {', '.join(job.settings.types)} in {len(kept)} sentences: "
@@ -100,6 +101,14 @@ def check_data(job: Job) -> None:
 
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does: the whole of meta-training, in step with the others."""
+    import torch  # late, as all that comes with it: the driver needs none of it
+    from ray.train.torch import get_device
+
+    from jobs.training.checkpoints import RayCheckpoints
+    from metaner_core import workers
+    from metaner_core.bundles import bundle
+    from metaner_core.bundles.prepare import prepare
+
     job: Job = ray.get(config["job"])
     if not job.gpu:
         torch.set_num_threads(job.threads)

@@ -19,20 +19,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from ray.train.torch import get_device
-
 from jobs.common.config import OptionsParser
 from jobs.common.progress import told
 from jobs.common.session import connect
-from jobs.training.checkpoints import RayCheckpoints
 from jobs.training.options import EVERY_SECONDS, TrainingRun, add_training_options, training_run
 from jobs.training.trainer import trainer
-from metaner_core import storage, workers
+from metaner_core import storage
 from metaner_core.command import run, say
-from metaner_core.pretrain import loop
-from metaner_core.pretrain.loop import Pretrainer, facts, run_name, speed_lines
-from metaner_core.pretrain.model import FACTS, write_encoder
 from metaner_core.pretrain.pack import add_text_options, pack, texts_of
 from metaner_core.pretrain.packed import MANIFEST, open_packed
 from metaner_core.pretrain.settings import PRESETS, PackSettings, PretrainSettings, overrides, preset
@@ -66,6 +59,9 @@ def pretrain(job: Job) -> dict[str, Any]:
         storage.require_unused(job.output, "encoder")
     packed = job.packed or pack_text(job)
     manifest = json.loads(storage.read_bytes(storage.join(packed, MANIFEST)))
+    from metaner_core.pretrain.loop import run_name  # late: with it come torch and transformers
+    from metaner_core.pretrain.model import FACTS
+
     name = run_name(job.settings, manifest["fingerprint"])
     storage.require_unused(job.output, "encoder", run=name)
     with told() as board:
@@ -87,6 +83,14 @@ def pack_text(job: Job) -> str:
 
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does: the whole of pre-training, in step with the others."""
+    import torch  # late, as all that comes with it: options and text need none of it
+    from ray.train.torch import get_device
+
+    from jobs.training.checkpoints import RayCheckpoints
+    from metaner_core import workers
+    from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, facts, run_name, speed_lines
+    from metaner_core.pretrain.model import write_encoder
+
     job: Job = config["job"]
     if not job.gpu:
         torch.set_num_threads(job.threads)
@@ -95,7 +99,7 @@ def worker(config: Mapping[str, Any]) -> None:
     with storage.local_copy(config["packed"]) as local:
         packed = open_packed(local)
         trainer = Pretrainer(packed, job.settings, device, speed_lines(job.settings, post, every=EVERY_SECONDS))
-        state = trainer.run(RayCheckpoints(lambda metrics: post(loop.told(metrics))))
+        state = trainer.run(RayCheckpoints(lambda metrics: post(checkpoint_line(metrics))))
         if workers.rank() == 0:
             made = {**facts(state, packed, job.settings), "workers": job.workers, "config": dict(job.config)}
             write_encoder(state.model, packed, job.output, made, run=run_name(job.settings, packed.fingerprint))
@@ -127,8 +131,10 @@ def main() -> None:
     job, address = parse()
     connect(address, cpus=job.workers + 1)
     made = pretrain(job)
+    from metaner_core.pretrain.loop import checkpoint_line
+
     last = made["history"][-1]
-    say(f"encoder of {made['parameters']:,} parameters at {job.output}: {loop.told(last)}")
+    say(f"encoder of {made['parameters']:,} parameters at {job.output}: {checkpoint_line(last)}")
 
 
 if __name__ == "__main__":

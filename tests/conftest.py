@@ -4,7 +4,11 @@ import os
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "RAY_TRAIN_V2_ENABLED": "1", "TOKENIZERS_PARALLELISM": "false"}
 os.environ |= {"RAY_DEDUP_LOGS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+os.environ["OMP_NUM_THREADS"] = "1"  # two threads that wait for each other crawl on a busy machine
+os.environ["LOG_NAME_UPDATE_INTERVAL_S"] = "10"  # Ray's log monitor, whose lines nobody reads here
 
+import fcntl
+import functools
 import logging
 import subprocess
 import sys
@@ -12,12 +16,42 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
-import torch
 
 KEY, SECRET = "test-key", "test-secret-" + uuid.uuid4().hex
 
-torch.set_num_threads(1)  # two threads that wait for each other crawl on a busy machine
+hypothesis.settings.register_profile("metaner", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("metaner")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """`--dist loadfile`, but with one process for all files on the session's Ray, so that it is started once.
+
+    Files come in the order in which `pytest_collection_modifyitems` puts them.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "ray" if on_ray(config.rootpath / file) else file
+
+    config.option.loadscopereorder = False
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, or one of two processes would end alone with them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: 0 if on_ray(item.path) else 1 if item.path in slow else 2)
+
+
+@functools.cache
+def on_ray(file: Path) -> bool:
+    """Whether a file of tests uses the session's Ray."""
+    return "ray_local" in file.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -101,17 +135,13 @@ def ray_local(s3_server: str) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A bundle after three meta-updates on the embedded sentences: wrong about most things, whole in every part."""
-    from metaner_core.bundles import bundle
-    from metaner_core.bundles.prepare import prepare
-    from metaner_core.data import corpora
-    from metaner_core.method.checkpoint import NoCheckpoints
-    from metaner_core.settings import preset
+    """See tests/support/tiny_bundle.py. The first process of a test run that needs it makes it."""
+    from tests.support.tiny_bundle import make_tiny_bundle
 
-    settings = preset("demo", meta_updates=3, dev_every=3, tasks_per_update=8, beta=2e-3, gamma=1e-3)
-    train, dev = (corpora.load("embedded-en", split)[:n] for split, n in (("train", 60), ("dev", 10)))
-    prepared = prepare(settings, train, dev, encoder="embedded")
-    state = prepared.trainer.run(NoCheckpoints())
-    uri = str(tmp_path_factory.mktemp("bundle") / "tiny")
-    bundle.write(uri, prepared, facts={"best": {"dev_f1": state.best_f1, "update": state.best_update}})
-    return uri
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (folder / "tiny-bundle.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "tiny-bundle" / "manifest.json").exists():
+            make_tiny_bundle(str(folder / "tiny-bundle"))
+    return str(folder / "tiny-bundle")

@@ -27,8 +27,10 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core import __version__, storage
+from metaner_core.bundles.manifest import MANIFEST, written_by
 from metaner_core.bundles.prepare import Prepared
 from metaner_core.data.corpora import Sentence
+from metaner_core.data.sentences import fingerprint
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import BATCHED, EngineConfig
 from metaner_core.method.adapt import Engine
@@ -39,7 +41,6 @@ from metaner_core.model.tagger import Tagger
 from metaner_core.settings import Settings
 
 FORMAT = 1
-MANIFEST = storage.MANIFEST
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,6 @@ def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | 
     return manifest
 
 
-def written_by(uri: str, run: str) -> dict[str, Any] | None:
-    """The manifest of a whole bundle that this very run wrote, if that is what lies at uri."""
-    where = storage.join(uri, MANIFEST)
-    if storage.unfinished(uri) is not None or not storage.exists(where):
-        return None
-    manifest = json.loads(storage.read_bytes(where))
-    return manifest if manifest.get("run") == run else None
-
-
 def _manifest(folder: Path, settings: Settings, source: Sequence[Sentence], facts: Mapping[str, Any]) -> dict[str, Any]:
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
@@ -129,14 +121,6 @@ def _manifest(folder: Path, settings: Settings, source: Sequence[Sentence], fact
         **facts,
         "files": files,
     }
-
-
-def fingerprint(sentences: Sequence[Sentence]) -> str:
-    """Twelve hex digits that change when a word or a label does."""
-    digest = hashlib.sha256()
-    for sentence in sentences:
-        digest.update(json.dumps([sentence.words, sentence.labels]).encode())
-    return digest.hexdigest()[:12]
 
 
 def _sha256(path: Path) -> str:

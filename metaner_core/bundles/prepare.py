@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core.data.corpora import Sentence
-from metaner_core.data.labels import relabel
+from metaner_core.data.sentences import usable
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import EngineConfig
 from metaner_core.engine.meta_training import in_chunks
@@ -32,13 +32,6 @@ class Prepared:
     trainer: MetaTrainer
 
 
-def usable(sentences: Sequence[Sentence], settings: Settings) -> list[Sentence]:
-    """Sentences without document marks and empty ones, with the settings' entity types only."""
-    return [
-        Sentence(s.words, tuple(relabel(s.labels, settings.types))) for s in sentences if s.words and not s.docstart
-    ]
-
-
 def prepare(
     settings: Settings,
     train: Sequence[Sentence],
@@ -59,7 +52,7 @@ def prepare(
     frozen.to(device).requires_grad_(False)  # type: ignore[arg-type]
     label_set = LabelSet.of(settings)
     encode = Encoding(tokenizer, settings, longest=longest_input(frozen))
-    source, dev = usable(train, settings), usable(dev, settings)
+    source, dev = usable(train, settings.types), usable(dev, settings.types)
     encoded, dev_encoded = ([encode(s.words, s.labels) for s in part] for part in (source, dev))
     vectors = sentence_vectors(encoded, frozen, tokenizer, device=device)
     support, dev_support = _neighbours(settings, frozen, tokenizer, vectors, dev_encoded, device)

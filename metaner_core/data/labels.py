@@ -67,12 +67,18 @@ def spans(labels: Sequence[str]) -> list[Span]:
     Raises:
         ValueError: a label is not O, B-TYPE or I-TYPE.
     """
-    for label in labels:
-        if split_tag(label)[0] not in "BIO":
+    found: list[Span] = []
+    open_type = ""  # type of the phrase that the next label may continue
+    for at, label in enumerate(labels):
+        prefix, type_ = split_tag(label)
+        if prefix not in "BIO":
             raise ValueError(f"label {label!r}: expected O, B-TYPE or I-TYPE; convert the sentence with to_bio first")
-    from seqeval.metrics.sequence_labeling import get_entities  # late: with it comes scikit-learn, for a second
-
-    return [Span(type_, start, last + 1) for type_, start, last in get_entities(list(labels))]
+        if prefix == "I" and type_ == open_type:
+            found[-1] = Span(type_, found[-1].start, at + 1)
+        elif prefix != "O":
+            found.append(Span(type_, at, at + 1))
+        open_type = type_
+    return found
 
 
 def bio_labels(types: Iterable[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 Written in torch's operations the same arithmetic takes four and eight passes, and between gradients that are formed in
 the cache and weights that are not it is the passes that cost (docs/findings/engine.md). `steps` says what both do.
+To be imported late: numba takes a third of a second, and not every process takes steps.
 """
 
 import numba
@@ -10,19 +11,6 @@ import torch
 
 # `contract` lets a product and a sum become one instruction; nothing else may be reordered.
 _compiled = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
-
-
-def serves(*tensors: torch.Tensor) -> bool:
-    """Whether these, p and gradients of one parameter or of a block of it, can be taken in one pass."""
-    p = tensors[0]
-    return all(
-        t.device.type == "cpu"
-        and t.dtype == p.dtype
-        and t.dtype in (torch.float32, torch.float64)
-        and t.numel() == p.numel()
-        and t.is_contiguous()
-        for t in tensors
-    )
 
 
 def first_adam(

@@ -8,7 +8,6 @@ import math
 import torch
 from torch.optim.adam import adam
 
-from metaner_core.engine import one_pass
 from metaner_core.method.optim import BertAdam
 
 ADAM_EPSILON = 1e-8  # torch's own default
@@ -35,7 +34,9 @@ def first_step(
     With no history Adam's moments are functions of g alone. BertAdam's g must be clipped already. out: written to.
     kept: where g is put too.
     """
-    if kind == "adam" and one_pass.serves(p, g):
+    if kind == "adam" and _one_pass_serves(p, g):
+        from metaner_core.engine import one_pass
+
         found = torch.empty_like(g) if out is None else out
         one_pass.first_adam(p, g, lr, ADAM_EPSILON, found, kept)
         return found
@@ -62,7 +63,9 @@ def moments(g: torch.Tensor) -> Moments:
 
 def second_step_(kind: str, p: torch.Tensor, g: torch.Tensor, lr: float, before: torch.Tensor, *, decays: bool) -> None:
     """Step 2 in place, when no third one follows. before: the gradients of the first step. g: as in `first_step`."""
-    if kind == "adam" and one_pass.serves(p, g, before):
+    if kind == "adam" and _one_pass_serves(p, g, before):
+        from metaner_core.engine import one_pass
+
         one_pass.second_adam_(p, g, before, lr, BertAdam.BETAS, ADAM_EPSILON)
         return
     later_step_(kind, p, g, lr, moments(before), 2, decays=decays)
@@ -88,3 +91,16 @@ def later_step_(
     if decays:
         p.mul_(1 - lr * BertAdam.DECAY)
     p.addcdiv_(mean, square.sqrt().add_(BertAdam.EPSILON), value=-lr)
+
+
+def _one_pass_serves(*tensors: torch.Tensor) -> bool:
+    """Whether these, p and gradients of one parameter or of a block of it, can be taken by `one_pass`."""
+    p = tensors[0]
+    return all(
+        t.device.type == "cpu"
+        and t.dtype == p.dtype
+        and t.dtype in (torch.float32, torch.float64)
+        and t.numel() == p.numel()
+        and t.is_contiguous()
+        for t in tensors
+    )

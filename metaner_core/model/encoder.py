@@ -1,8 +1,5 @@
 """Pre-trained multilingual encoders and their tokenizers: from a hub name, a local folder, s3:// or the package."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,10 +7,8 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
-from metaner_core import storage
-from metaner_core.model import e5_small
+from metaner_core.model.source import located
 
-EMBEDDED = Path(__file__).parents[1] / "embedded" / "encoder"
 LAYER = {  # the parameters of a layer that this file knows what to do with
     f"{module}.{kind}"
     for module in (
@@ -33,35 +28,6 @@ def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     """
     with located(source) as path:
         return _load(path, source)
-
-
-@contextmanager
-def located(source: str) -> Iterator[str]:
-    """Where transformers finds an encoder while in the context: a folder, or a hub name as it is."""
-    if storage.is_remote(source):
-        with storage.local_copy(source) as folder:
-            yield str(folder)
-    elif source == e5_small.NAME:
-        yield str(e5_small.folder())
-    else:
-        yield str(EMBEDDED) if source == "embedded" else source
-
-
-def require_source(source: str) -> None:
-    """Raises FileNotFoundError when `source` is a path or an s3:// prefix with nothing there (a hub is not asked).
-
-    `e5-small` raises as `e5_small.require` says.
-    """
-    if source == e5_small.NAME:
-        return e5_small.require()
-    if storage.is_remote(source):
-        there = bool(storage.list_files(source))
-    else:
-        there = Path(source).is_dir() or not source.startswith(("/", ".", "~"))
-    if not there:
-        raise FileNotFoundError(
-            f"encoder {source!r}: there is no such folder; give one, s3://, a hub name, `embedded` or `{e5_small.NAME}`"
-        )
 
 
 def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from metaner_core import storage, workers
 from metaner_core.method.checkpoint import FolderCheckpoints
-from metaner_core.pretrain.loop import Pretrainer, facts, run_name, speed_lines, told
+from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, facts, run_name, speed_lines
 from metaner_core.pretrain.model import write_encoder
 from metaner_core.pretrain.packed import open_packed
 from metaner_core.pretrain.settings import PRESETS, PretrainSettings, overrides, preset
@@ -52,7 +52,7 @@ def pretrain(options: argparse.Namespace) -> None:
         run = Path(options.storage) / name
         _say(f"pre-training in {run} on {workers.count()} x {device}")
         trainer = Pretrainer(packed, settings, device, speed_lines(settings, _say, every=EVERY_SECONDS))
-        state = trainer.run(FolderCheckpoints(run, lambda metrics: _say(told(metrics)), counter="step"))
+        state = trainer.run(FolderCheckpoints(run, lambda metrics: _say(checkpoint_line(metrics)), counter="step"))
         if workers.rank() == 0:
             write_encoder(state.model, packed, options.output, facts(state, packed, settings), run=name)
         workers.wait_for_all()

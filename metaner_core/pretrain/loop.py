@@ -185,7 +185,7 @@ def _add_up(parameters: list[torch.nn.Parameter], loss: torch.Tensor) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def told(metrics: Mapping[str, Any]) -> str:
+def checkpoint_line(metrics: Mapping[str, Any]) -> str:
     """One line for a checkpoint's metrics."""
     by_language = ", ".join(f"{language} {score:.1f}" for language, score in metrics["retrieval_by_language"].items())
     return "step {step}: {tokens:,} tokens, loss {loss:.3f}, translation retrieval {retrieval:.1f}".format(

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from metaner_core.model.encoder import load_encoder
 from metaner_core.pretrain.settings import PackSettings
 from metaner_core.pretrain.text import lines
 
@@ -35,6 +34,8 @@ def train_vocabulary(mono: Mapping[str, Sequence[str]], settings: PackSettings) 
 
 def tokenizer_of(encoder: str) -> Tokenizer:
     """The WordPieces of an encoder as load_encoder takes it. Raises ValueError when they are not as BERT's."""
+    from metaner_core.model.encoder import load_encoder  # late: torch comes along, which no other vocabulary needs
+
     tokenizer = load_encoder(encoder)[1].backend_tokenizer
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -70,7 +70,7 @@ def test_it_goes_to_s3_and_comes_back(tiny_bundle: str, s3: str) -> None:
 def test_the_encoder_of_a_bundle_on_s3_loads(tiny_bundle: str, s3: str) -> None:
     storage.publish(Path(tiny_bundle) / "encoder", f"{s3}/encoder", last="config.json")
     found, _ = load_encoder(f"{s3}/encoder")
-    expected, _ = load_encoder("embedded")
+    expected, _ = load_encoder(f"{tiny_bundle}/encoder")
     assert all(torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True))
 
 

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import get_entities
 
 from metaner_core.data.labels import TYPES, Span, bio_labels, relabel, spans, split_tag, to_bio
 
@@ -67,7 +68,16 @@ def test_inside_only_keeps_phrases_that_touch_none_of_their_type(sentence):
     assert spans(to_bio(encode(apart, begin="I", single="I"))) == phrases(apart)
 
 
-@given(st.lists(st.sampled_from(bio_labels(TYPES)), max_size=12))
+# Anything a model may predict: I- after nothing and after another type too, and types that begin like another.
+any_labels = st.lists(st.sampled_from(bio_labels((*TYPES, "ORG-PART", "P"))), max_size=14)
+
+
+@given(any_labels)
+def test_spans_are_those_of_seqeval(labels):
+    assert spans(labels) == [Span(type_, first, last + 1) for type_, first, last in get_entities(labels)]
+
+
+@given(any_labels)
 def test_any_bio_sequence_keeps_its_phrases(labels):
     assert spans(to_bio(labels)) == spans(labels)
 

@@ -1,4 +1,4 @@
-"""A made crawl on a real S3 server, tagged while things die: the rows are those of an unbroken run."""
+"""A made crawl on a real S3 server, tagged while things die: the rows are those of one process that nothing befalls."""
 
 import os
 import shutil
@@ -15,37 +15,43 @@ import pytest
 
 from jobs.planning.shards import done
 from metaner_core import storage
+from metaner_core.bundles import bundle
 from metaner_core.data import corpora
+from metaner_core.reading.files import documents
+from metaner_core.reading.source import Source, find
+from metaner_core.tagging.pipeline import rejected, tag_documents
+from metaner_core.text import schema
+from metaner_core.text.rules import Rules
 from tests.support.rows import near, written
 from tests.support.wet import wet
 
-FILES, DOCUMENTS = 5, 440  # of each file
+FILES, DOCUMENTS = 5, 120  # of each file
 ROOT = Path(__file__).parents[2]
 PLANTED = {
     (0, 17): b"caf\xe9 en M\xe1laga",
     (0, 18): b"Ana Morales vive en\0 Sevilla desde hace tiempo y trabaja como periodista en la radio.\0",
     (1, 3): b"Ana Morales vive en Sevilla desde hace tiempo y trabaja en la radio. " + b"x" * 300_000,
     (1, 4): b" \n\t ",
-    (2, 200): b"DEADLY",
     (3, 0): b"The committee will meet again next week to discuss the report, and it should be published soon.",
-    (4, 439): "\u202eAna\u202c \u200f\u200b\x07 vive en Sevilla desde hace tiempo y trabaja en la radio.".encode(),
+    (3, 60): b"DEADLY",
+    (4, 119): "\u202eAna\u202c \u200f\u200b\x07 vive en Sevilla desde hace tiempo y trabaja en la radio.".encode(),
 }
-LANGUAGES = ("es", "nl", "de", "fr", "zh")
+LANGUAGES = ("es", "nl", "de", "zh")  # each process compiles the rules of each, for French seconds long
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def texts() -> Iterator[list[tuple[str, bytes]]]:
-    """Ids and texts of each file: sentences of five languages, and what is planted among them."""
+    """Ids and texts of each file: sentences of four languages, and what is planted among them."""
     tests = [corpora.load(f"embedded-{language}", "test") for language in LANGUAGES]
     for file in range(FILES):
-        documents = []
+        rows = []
         for n in range(DOCUMENTS):
             sentences = tests[n % len(tests)]
             words = sentences[(file * DOCUMENTS + n) % len(sentences)].words[:12]
-            text = ("" if n % len(tests) == 4 else " ").join(words).encode()
-            documents.append((f"urn:uuid:{file}-{n}", PLANTED.get((file, n), text)))
-        yield documents
+            text = ("" if LANGUAGES[n % len(tests)] == "zh" else " ").join(words).encode()
+            rows.append((f"urn:uuid:{file}-{n}", PLANTED.get((file, n), text)))
+        yield rows
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +63,8 @@ def crawl(swift: dict[str, str], tiny_bundle: str) -> Iterator[str]:
         for name, value in swift.items():
             patch.setenv(name, value)
         boto3.Session().client("s3").create_bucket(Bucket="crawl")
-        for n, documents in enumerate(texts()):
-            storage.write_bytes(f"s3://crawl/in/{n}.warc.wet.gz", wet(documents))
+        for n, rows in enumerate(texts()):
+            storage.write_bytes(f"s3://crawl/in/{n}.warc.wet.gz", wet(rows))
         storage.publish(Path(tiny_bundle), "s3://crawl/bundle", last="manifest.json")
         yield "s3://crawl"
 
@@ -85,11 +91,11 @@ def ask(cluster: subprocess.Popen[str], what: str) -> str:
 class Driver:
     """The job's driver as a process."""
 
-    def __init__(self, address: str, bucket: str, output: str, log: Path) -> None:
+    def __init__(self, address: str, bucket: str, output: str, log: Path, *, actors: int) -> None:
         self.output, self.log = output, log
         command = [sys.executable, str(ROOT / "tests" / "support" / "deadly.py"), "--address", address, "--unadapted"]
-        command += ["--bundle", f"{bucket}/bundle", "--input", f"{bucket}/in", "--output", output, "--actors=2"]
-        command += ["--shard-mb=0.02", "--languages", *LANGUAGES, "--every-seconds=5"]
+        command += ["--bundle", f"{bucket}/bundle", "--input", f"{bucket}/in", "--output", output, f"--actors={actors}"]
+        command += ["--shard-mb=0.004", "--languages", *LANGUAGES, "--every-seconds=5"]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
         with log.open("ab") as file:
             self.process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
@@ -105,7 +111,7 @@ class Driver:
             if len(found) >= shards:
                 return found
             assert self.process.poll() is None, self.log.read_text()[-4000:]
-            time.sleep(0.3)
+            time.sleep(0.6)
         raise AssertionError(f"{len(found)} of {shards} shards were done: {self.log.read_text()[-4000:]}")
 
     def kill(self) -> None:
@@ -113,28 +119,39 @@ class Driver:
         self.process.wait()
 
 
-def test_killed_drivers_actors_and_nodes_leave_the_rows_of_an_unbroken_run(
-    crawl: str, cluster: subprocess.Popen[str], tmp_path: Path
+def untroubled(crawl: str, uri: str) -> dict[str, dict[str, dict[str, object]]]:
+    """The rows of both tables by id, tagged in this process. What ends a process is rejected without a look at it."""
+    found, loaded = find(Source(uri=f"{crawl}/in")), bundle.load(uri)
+    read = [document for file in range(FILES) for _, document in documents(found, file)]
+    (deadly,) = (document for document in read if document.text == "DEADLY")
+    read.remove(deadly)
+    rows = tag_documents(loaded, read, rules=Rules(languages=LANGUAGES), adapted=False)
+    rows.append(rejected(deadly, "worker: 2 worker processes ended while they had this document alone"))
+    tables = zip(("tagged", "other"), schema.tables(rows), strict=True)
+    return {name: {row["id"]: row for row in table.to_pylist()} for name, table in tables}
+
+
+def test_killed_drivers_actors_and_nodes_leave_the_rows_of_one_process_that_nothing_befalls(
+    crawl: str, tiny_bundle: str, cluster: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     assert cluster.stdout is not None
     address = cluster.stdout.readline().strip()
-    whole, broken = f"{crawl}/whole", f"{crawl}/broken"
-    Driver(address, crawl, whole, tmp_path / "whole.log").wait()
-    shards = len(done(whole))
+    broken = f"{crawl}/broken"
     kept: dict[str, bytes] = {}
-    for part in (1, 2):
-        driver = Driver(address, crawl, broken, tmp_path / "broken.log")
-        driver.wait_for(part * shards // 5)
+    for actors, shards in ((2, 6), (1, 10)):
+        driver = Driver(address, crawl, broken, tmp_path / "broken.log", actors=actors)
+        driver.wait_for(shards)
         driver.kill()
         kept |= {name: storage.read_bytes(f"{broken}/done/{name}.json") for name in done(broken)}
-    driver = Driver(address, crawl, broken, tmp_path / "broken.log")
+    driver = Driver(address, crawl, broken, tmp_path / "broken.log", actors=2)
     driver.wait_for(len(kept) + 2)
     assert int(ask(cluster, "kill"))
     driver.wait_for(len(kept) + 6)
     assert ask(cluster, "lose") == "2"
     driver.wait()
-    for table in ("tagged", "other"):
-        expected, found = written(whole, table), written(broken, table)
+    assert len(done(broken)) > len(kept) + 10
+    for table, expected in untroubled(crawl, tiny_bundle).items():
+        found = written(broken, table)
         assert found.keys() == expected.keys()
         for id_, row in expected.items():
             assert found[id_] == near(row)
@@ -142,7 +159,7 @@ def test_killed_drivers_actors_and_nodes_leave_the_rows_of_an_unbroken_run(
 
 
 def test_every_document_of_the_crawl_is_accounted_for(crawl: str) -> None:
-    tagged, other = written(f"{crawl}/whole", "tagged"), written(f"{crawl}/whole", "other")
+    tagged, other = written(f"{crawl}/broken", "tagged"), written(f"{crawl}/broken", "other")
     given = {id_: text for file in texts() for id_, text in file}
     assert tagged.keys() | other.keys() == given.keys()
     assert not tagged.keys() & other.keys()
@@ -155,8 +172,8 @@ def test_every_document_of_the_crawl_is_accounted_for(crawl: str) -> None:
         (0, 18): ("tagged", None),
         (1, 3): ("filtered", "language"),  # of a word of 300,000 letters none can be told
         (1, 4): ("empty", None),
-        (2, 200): ("rejected", "worker"),
         (3, 0): ("filtered", "language"),
-        (4, 439): ("tagged", None),
+        (3, 60): ("rejected", "worker"),
+        (4, 119): ("tagged", None),
     }
     assert Counter(outcome for outcome, _ in found.values())["rejected"] == 2

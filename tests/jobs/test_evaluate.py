@@ -1,17 +1,19 @@
 """The evaluation job gives the counts that the same models give in one process."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jobs.evaluate import ENGINES, Test, evaluate, read_tests, to_json
+from jobs.evaluate import ENGINES, Result, Test, evaluate, read_tests, to_json
 from metaner_core.bundles import bundle
-from metaner_core.data import corpora
 from metaner_core.data.columns import Sentence
-from metaner_core.data.scoring import count
+from metaner_core.data.scoring import Counts, count
 
 Test.__test__ = False  # type: ignore[attr-defined]  # not a test class, whatever its name
+CHANGES = {"gamma": 5e-4}  # half the bundle's own
 
 
 @pytest.fixture(scope="module")
@@ -21,32 +23,49 @@ def dutch() -> Test:
     return Test(name="nl", sentences=[mark, *found.sentences], types=found.types)
 
 
-def test_shards_add_up_to_the_counts_of_one_process(ray_local: None, tiny_bundle: str, dutch: Test) -> None:
-    french = read_tests(["embedded-fr"], "test", None, 20)[0]
-    nl, fr = evaluate(tiny_bundle, [dutch, french], actors=2)
-    loaded = bundle.load(tiny_bundle)
-    for result, test in ((nl, dutch), (fr, french)):
-        sentences = [s for s in test.sentences if not s.docstart]
-        encoded = [loaded.encode(s.words) for s in sentences]
-        predictions = {
-            "unadapted": loaded.engine.plain(encoded),
-            "adapted": loaded.engine.adapted(encoded, loaded.support(encoded)[0]),
-        }
-        assert result.sentences == len(sentences)
-        for engine in ENGINES:
-            kept = [[x if x[2:] in test.types else "O" for x in p.labels] for p in predictions[engine]]
-            assert result.counts[engine] == count([s.labels for s in sentences], kept)
-    assert "MISC" not in fr.counts["adapted"].predicted
+@pytest.fixture(scope="module")
+def french() -> Test:
+    return read_tests(["embedded-fr"], "test", None, 20)[0]
 
 
-def test_adaptation_changes_something(ray_local: None, tiny_bundle: str, dutch: Test) -> None:
-    (result,) = evaluate(tiny_bundle, [dutch])
-    assert result.counts["adapted"].predicted != result.counts["unadapted"].predicted
+@pytest.fixture(scope="module")
+def results(ray_local: None, tiny_bundle: str, dutch: Test, french: Test) -> list[Result]:
+    """Of two actors that adapt otherwise than the bundle was made for."""
+    return evaluate(tiny_bundle, [dutch, french], actors=2, changes=CHANGES)
 
 
-def test_it_can_adapt_otherwise_than_the_bundle_was_made_for(ray_local: None, tiny_bundle: str, dutch: Test) -> None:
-    (result,) = evaluate(tiny_bundle, [dutch], changes={"gamma": 0.0})
-    assert result.counts["adapted"] == result.counts["unadapted"]
+def counted(uri: str, test: Test, changes: Mapping[str, Any] | None) -> dict[str, Counts]:
+    """A test's counts in this process, by engine."""
+    loaded = bundle.load(uri, changes=changes)
+    sentences = [s for s in test.sentences if not s.docstart]
+    encoded = [loaded.encode(s.words) for s in sentences]
+    predictions = {
+        "unadapted": loaded.engine.plain(encoded),
+        "adapted": loaded.engine.adapted(encoded, loaded.support(encoded)[0]),
+    }
+    kept = {e: [[x if x[2:] in test.types else "O" for x in p.labels] for p in predictions[e]] for e in ENGINES}
+    return {engine: count([s.labels for s in sentences], kept[engine]) for engine in ENGINES}
+
+
+def test_shards_add_up_to_the_counts_of_one_process(
+    results: list[Result], tiny_bundle: str, dutch: Test, french: Test
+) -> None:
+    for result, test in zip(results, (dutch, french), strict=True):
+        assert result.sentences == sum(not s.docstart for s in test.sentences)
+        assert result.counts == counted(tiny_bundle, test, CHANGES)
+    assert "MISC" not in results[1].counts["adapted"].predicted
+
+
+def test_adaptation_changes_something(results: list[Result]) -> None:
+    assert results[0].counts["adapted"].predicted != results[0].counts["unadapted"].predicted
+
+
+def test_it_can_adapt_otherwise_than_the_bundle_was_made_for(
+    results: list[Result], tiny_bundle: str, dutch: Test
+) -> None:
+    as_made, not_at_all = (counted(tiny_bundle, dutch, changes) for changes in (None, {"gamma": 0.0}))
+    assert results[0].counts["adapted"] not in (as_made["adapted"], not_at_all["adapted"])
+    assert not_at_all["adapted"] == not_at_all["unadapted"] == results[0].counts["unadapted"]
 
 
 def test_what_training_decided_cannot_be_changed(tiny_bundle: str) -> None:
@@ -54,14 +73,13 @@ def test_what_training_decided_cannot_be_changed(tiny_bundle: str) -> None:
         bundle.load(tiny_bundle, changes={"alpha": 1.0, "dropout": 0.5, "gamma": 1.0})
 
 
-def test_the_json_holds_counts_and_says_of_which_bundle(ray_local: None, tiny_bundle: str, dutch: Test) -> None:
-    few = Test(name="nl", sentences=dutch.sentences[:5], types=corpora.TYPES)
+def test_the_json_holds_counts_and_says_of_which_bundle(results: list[Result], tiny_bundle: str) -> None:
     manifest = json.loads((Path(tiny_bundle) / "manifest.json").read_text())
-    facts = json.loads(to_json(tiny_bundle, manifest, evaluate(tiny_bundle, [few]), {"gamma": 0.5}))
-    assert facts["settings"] == {**manifest["settings"], "gamma": 0.5}
+    facts = json.loads(to_json(tiny_bundle, manifest, results, CHANGES))
+    assert facts["settings"] == {**manifest["settings"], **CHANGES}
     assert facts["fingerprint"] == manifest["fingerprint"]
-    assert facts["tests"][0]["sentences"] == 4
-    assert set(facts["tests"][0]["adapted"]["counts"]) == {"correct", "predicted", "gold"}
+    assert [test["sentences"] for test in facts["tests"]] == [40, 20]
+    assert facts["tests"][0]["adapted"]["counts"] == results[0].counts["adapted"].to_dict()
 
 
 def test_an_unknown_corpus_is_refused() -> None:

@@ -23,10 +23,17 @@ from metaner_core.data.columns import Sentence
 from metaner_core.engine import meta_training
 from metaner_core.method.checkpoint import NoCheckpoints
 from metaner_core.settings import parse_overrides, preset
+from tests.support.small import save_tiny_bert
 
 SETTINGS = preset("demo", meta_updates=4, dev_every=2, tasks_per_update=6, beta=1e-3)
 TRAIN = corpora.load("embedded-en", "train")[:40]
 DEV = corpora.load("embedded-en", "dev")[:12]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random one: what goes to S3 and back is small."""
+    return save_tiny_bert(tmp_path_factory.mktemp("encoder"))
 
 
 def job(folder: Path, **changes: object) -> Job:
@@ -45,16 +52,19 @@ def furthest(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
 
 
 @pytest.fixture(scope="module")
-def two_workers(ray_local: None, module_s3: str) -> str:
+def two_workers(ray_local: None, module_s3: str, encoder: str) -> str:
     """The uri of all that a run of two workers keeps."""
-    meta_train(job(Path("unused"), output=f"{module_s3}/bundle", storage=f"{module_s3}/runs", workers=2))
+    places = {"output": f"{module_s3}/bundle", "storage": f"{module_s3}/runs"}
+    meta_train(job(Path("unused"), encoder=encoder, workers=2, **places))
     return module_s3
 
 
-def test_two_workers_give_the_parameters_of_one(two_workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_give_the_parameters_of_one(
+    two_workers: str, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the same tasks together: gradients that are nothing but rounding, which Adam blows up, are the same too."""
     monkeypatch.setattr(meta_training, "CPU_TASKS", SETTINGS.tasks_per_update // 2)
-    trainer = prepare(SETTINGS, TRAIN, DEV, encoder="embedded").trainer
+    trainer = prepare(SETTINGS, TRAIN, DEV, encoder=encoder).trainer
     trained = trainer.engine.tagger.trained()
     start = {name: p.detach().clone() for name, p in trained.items()}
     trainer.run(NoCheckpoints())
@@ -101,10 +111,10 @@ def test_an_encoder_that_is_not_there_is_named(tmp_path: Path) -> None:
         meta_train(job(tmp_path, encoder=str(tmp_path / "nothing")))
 
 
-def test_what_a_worker_finds_wrong_reaches_the_user(ray_local: None, tmp_path: Path) -> None:
+def test_what_a_worker_finds_wrong_reaches_the_user(ray_local: None, encoder: str, tmp_path: Path) -> None:
     deep = preset("demo", frozen_layers=9)
-    with pytest.raises(ValueError, match="frozen_layers is 9, but the encoder has 4 layers"):
-        meta_train(job(tmp_path, settings=deep, max_failures=0))
+    with pytest.raises(ValueError, match="frozen_layers is 9, but the encoder has 3 layers"):
+        meta_train(job(tmp_path, settings=deep, encoder=encoder, max_failures=0))
 
 
 def test_train_without_dev_is_refused() -> None:
@@ -112,41 +122,59 @@ def test_train_without_dev_is_refused() -> None:
         parse(["--output", "x", "--train", "only.bio"])
 
 
-COMMAND = [sys.executable, "-m", "jobs.meta_train", "--preset", "demo", "--train", "train.bio", "--dev", "dev.bio"]
-OPTIONS = ["meta_updates=12", "dev_every=4", "tasks_per_update=4", "beta=1e-3"]
+OPTIONS = ["meta_updates=120", "dev_every=40", "tasks_per_update=4", "beta=1e-3"]
 
 
-@contextmanager
-def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The job as a process group of its own, which is killed whatever happens."""
-    folder.mkdir(exist_ok=True)
+def arguments(folder: Path, encoder: str) -> list[str]:
+    """The command line of a run on files in this folder."""
     for name, sentences in (("train.bio", TRAIN), ("dev.bio", DEV)):
         rows = ("".join(f"{w}\t{t}\n" for w, t in zip(s.words, s.labels, strict=True)) for s in sentences)
         (folder / name).write_text("\n".join(rows), encoding="utf-8")
-    command = [*COMMAND, "--storage", "runs", "--output", "bundle", *(f"--set={o}" for o in OPTIONS)]
+    places = {"train": "train.bio", "dev": "dev.bio", "storage": "runs", "output": "bundle"}
+    named = [f"--{option}={folder / name}" for option, name in places.items()]
+    return ["--preset=demo", f"--encoder={encoder}", *named, *(f"--set={option}" for option in OPTIONS)]
+
+
+@contextmanager
+def started(options: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The job on a Ray of its own, as a session of processes that are killed whatever happens."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+    command = [sys.executable, "-m", "jobs.meta_train", *options]
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        while left := session(process.pid):  # Ray's processes are in groups of their own
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+
+
+def session(leader: int) -> list[int]:
+    """The processes of a session that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state, _, _, of = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(of) == leader and state != "Z":
+                found.append(int(folder.name))
+    return found
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_killed_and_started_again_ends_like_an_unbroken_run(tmp_path: Path) -> None:
-    """The whole process group dies by SIGKILL after the first checkpoint; the same command then finishes."""
-    with started(tmp_path) as first:
+def test_killed_and_started_again_ends_like_an_unbroken_run(ray_local: None, encoder: str, tmp_path: Path) -> None:
+    """Driver, workers and their Ray die by SIGKILL after the first checkpoint; the same job ends on another Ray."""
+    options = arguments(tmp_path, encoder)
+    with started(options) as first:
         while not list(tmp_path.glob("runs/*/checkpoint_*/state.json")):
             assert first.poll() is None, "the job ended before it kept a checkpoint"
             time.sleep(0.05)
     assert not (tmp_path / "bundle" / "manifest.json").exists(), "the kill came too late to test anything"
-    with started(tmp_path) as run:
-        assert run.wait() == 0
+    meta_train(parse(options)[0])
     parts = [corpora.read_sentences(str(tmp_path / name)) for name in ("train.bio", "dev.bio")]
-    unbroken = prepare(preset("demo", **parse_overrides(OPTIONS)), *parts, encoder="embedded").trainer
+    unbroken = prepare(preset("demo", **parse_overrides(OPTIONS)), *parts, encoder=encoder).trainer
     state = unbroken.run(NoCheckpoints())
     assert furthest(theta(tmp_path), dict(unbroken.engine.tagger.trained())) < 1e-6
     assert bundle.load(str(tmp_path / "bundle")).manifest["history"] == state.history

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from metaner_core.model import cache, e5_small
-from metaner_core.model.encoder import EMBEDDED, load_encoder, require_source
+from metaner_core.model.encoder import load_encoder
+from metaner_core.model.source import EMBEDDED, require_source
 from tests.support import tiny_e5
 
 

@@ -32,7 +32,8 @@ def actors() -> dict[int, int]:
 def main(temp: str, nodes: int) -> None:
     size = {"object_store_memory": 80 * 2**20}
     soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 5}
-    head = {"num_cpus": 0, "temp_dir": temp, "_system_config": soon, **size}
+    bare = {"include_dashboard": False, "include_log_monitor": False}
+    head = {"num_cpus": 0, "temp_dir": temp, "_system_config": soon, **bare, **size}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     others = [cluster.add_node(num_cpus=1, **size) for _ in range(nodes)]
     raylets = {node.all_processes["raylet"][0].process.pid: node for node in others}

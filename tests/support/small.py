@@ -11,8 +11,6 @@ from metaner_core.model.encoder import load_encoder
 from metaner_core.model.encoding import Encoding, LabelSet, collate
 from metaner_core.model.tagger import Tagger
 
-torch.set_num_threads(1)  # a second thread does nothing for matrices this small but wait for a busy core
-
 SENTENCES = [
     tuple(zip(*(pair.rsplit("/", 1) for pair in line.split()), strict=True))
     for line in (
@@ -76,6 +74,13 @@ def tiny_bert(*, layers=3, positions=512, seed=0):
     )
     torch.manual_seed(seed)
     return BertModel(config, add_pooling_layer=False).eval()
+
+
+def save_tiny_bert(folder):
+    """The same with its tokenizer, on disk as load_encoder reads it."""
+    bert_tokenizer().save_pretrained(folder)
+    tiny_bert().save_pretrained(folder)
+    return str(folder)
 
 
 def save_tiny_xlm_roberta(folder, *, positions=514, texts=TEXTS, tokenizer=None):

@@ -27,7 +27,7 @@ DOCUMENTS = [SPANISH, GERMAN, CHINESE, LONG]
 
 @pytest.fixture(scope="module")
 def tiny(tiny_bundle: str) -> Bundle:
-    """Its classifier drawn anew, and large: three meta-updates predict O for every word, this one finds all types.
+    """Its classifier drawn anew, and large, so that it finds all types after the adaptation too.
 
     In float64: in fp32 the loop itself is 2e-4 off, for with a γ of 1e-3 the rounding of a gradient near 0 shows.
     """
