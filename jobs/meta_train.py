@@ -31,7 +31,7 @@ from metaner_core.command import USERS_ERRORS, run, say
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import fingerprint, usable
-from metaner_core.model.source import require_source
+from metaner_core.encoders.source import require_source
 from metaner_core.settings import PRESETS, Settings, parse_overrides, preset
 
 if TYPE_CHECKING:

@@ -31,11 +31,11 @@ from metaner_core.bundles.manifest import MANIFEST, written_by
 from metaner_core.bundles.prepare import Prepared
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import fingerprint
+from metaner_core.encoders.encoder import load_encoder, longest_input
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import BATCHED, EngineConfig
 from metaner_core.method.adapt import Engine
 from metaner_core.method.retrieval import SupportIndex, sentence_vectors
-from metaner_core.model.encoder import load_encoder, longest_input
 from metaner_core.model.encoding import Encoded, Encoding, LabelSet
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import Settings

@@ -10,12 +10,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import usable
+from metaner_core.encoders.encoder import load_encoder, longest_input
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import EngineConfig
 from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.retrieval import SupportIndex, sentence_vectors
-from metaner_core.model.encoder import load_encoder, longest_input
 from metaner_core.model.encoding import Encoded, Encoding, LabelSet
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import Settings

@@ -31,13 +31,13 @@ from transformers import BertConfig, BertModel, PreTrainedModel
 from metaner_core import storage
 from metaner_core.command import CommandParser
 from metaner_core.data import corpora
+from metaner_core.encoders.encoder import load_encoder
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method.adapt import Engine
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.retrieval import SupportIndex, sentence_vectors
 from metaner_core.method.tasks import Task, Tasks
-from metaner_core.model.encoder import load_encoder
 from metaner_core.model.encoding import Encoded, Encoding, LabelSet
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import preset

@@ -1,1 +1,1 @@
-"""The network: encoders, words to subwords and windows, the tagger, its forward pass over packed tokens."""
+"""The network over an encoder: words to subwords and windows, the tagger, its forward pass over packed tokens."""

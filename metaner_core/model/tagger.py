@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from metaner_core.data.labels import continued
-from metaner_core.model.encoder import freeze
+from metaner_core.encoders.encoder import freeze
 from metaner_core.model.encoding import Batch, LabelSet
 from metaner_core.model.transformer import ModuleWeights, Noise, classify, embed, pack, run_layers
 from metaner_core.settings import Settings

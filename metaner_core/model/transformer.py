@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from metaner_core.model.encoder import layers
+from metaner_core.encoders.encoder import layers
 from metaner_core.model.encoding import Batch
 
 SIMILAR, NEARLY = 1.25, 8  # rows of up to SIMILAR times the tokens, and NEARLY more, share one padded attention

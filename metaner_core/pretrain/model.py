@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
 from metaner_core import storage
-from metaner_core.model.encoder import load_encoder
-from metaner_core.model.source import located
+from metaner_core.encoders.encoder import load_encoder
+from metaner_core.encoders.source import located
 from metaner_core.pretrain.packed import Packed
 from metaner_core.pretrain.settings import PretrainSettings
 from metaner_core.pretrain.vocabulary import fast

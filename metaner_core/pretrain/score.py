@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from metaner_core import storage, workers
-from metaner_core.model.encoder import load_encoder, longest_input
+from metaner_core.encoders.encoder import load_encoder, longest_input
 from metaner_core.pretrain.packed import Packed, open_packed
 
 PAIRS = 500  # of each language

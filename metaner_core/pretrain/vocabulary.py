@@ -34,7 +34,7 @@ def train_vocabulary(mono: Mapping[str, Sequence[str]], settings: PackSettings) 
 
 def tokenizer_of(encoder: str) -> Tokenizer:
     """The WordPieces of an encoder as load_encoder takes it. Raises ValueError when they are not as BERT's."""
-    from metaner_core.model.encoder import load_encoder  # late: torch comes along, which no other vocabulary needs
+    from metaner_core.encoders.encoder import load_encoder  # late: torch comes along, which no other vocabulary needs
 
     tokenizer = load_encoder(encoder)[1].backend_tokenizer
     tokenizer.no_padding()

@@ -8,7 +8,7 @@ from typing import Any
 
 from metaner_core import storage
 from metaner_core.data.labels import TYPES
-from metaner_core.model.made_for import knows
+from metaner_core.encoders.made_for import knows
 from metaner_core.report.dataset_card import entities_query
 from metaner_core.report.markup import language_name, pieces, template
 from metaner_core.report.sketches import Frequent

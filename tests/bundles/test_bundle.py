@@ -12,8 +12,8 @@ from metaner_core import storage
 from metaner_core.bundles import bundle
 from metaner_core.bundles.prepare import Prepared, prepare
 from metaner_core.data.corpora import load
+from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method.checkpoint import NoCheckpoints
-from metaner_core.model.encoder import load_encoder
 from metaner_core.settings import preset
 
 WORDS = ("Anna", "Berg", "spielt", "für", "Hertha", "in", "Berlin", ".")

@@ -6,8 +6,8 @@ import pytest
 from safetensors.torch import load_file
 
 from jobs.pretrain_encoder import Job, pack_text, parse, pretrain
+from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method.checkpoint import NoCheckpoints
-from metaner_core.model.encoder import load_encoder
 from metaner_core.pretrain.loop import Pretrainer
 from metaner_core.pretrain.packed import open_packed
 from metaner_core.pretrain.settings import PretrainSettings

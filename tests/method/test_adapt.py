@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method import adapt
-from metaner_core.model.encoder import load_encoder
 from metaner_core.model.encoding import Encoding
 from metaner_core.model.tagger import Prediction
 from metaner_core.settings import Settings

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaner_core.model.encoder import load_encoder, longest_input
+from metaner_core.encoders.encoder import load_encoder, longest_input
 from metaner_core.model.encoding import Encoding, LabelSet, collate, windows
 from metaner_core.settings import Settings, preset
 from tests.support.small import SENTENCES, bert_tokenizer, encoded, save_tiny_xlm_roberta, tiny_bert

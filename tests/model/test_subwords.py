@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaner_core.model import e5_file, e5_folder, e5_small
-from metaner_core.model.encoder import load_encoder
+from metaner_core.encoders import e5_file, e5_folder, e5_small
+from metaner_core.encoders.encoder import load_encoder
 from metaner_core.model.encoding import Encoding, LabelSet, collate, windows
 from metaner_core.model.subwords import CHUNK
 from metaner_core.model.tagger import decode

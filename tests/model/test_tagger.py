@@ -3,9 +3,9 @@ import copy
 import pytest
 import torch
 
+from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method import optim
 from metaner_core.method.adapt import steps
-from metaner_core.model.encoder import load_encoder
 from metaner_core.model.encoding import Batch, Encoding, LabelSet, collate
 from metaner_core.model.tagger import Tagger, decode, loss
 from metaner_core.settings import Settings, preset

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from metaner_core.model.encoder import load_encoder, require_known
+from metaner_core.encoders.encoder import load_encoder, require_known
 from metaner_core.model.encoding import collate
 from metaner_core.model.transformer import ModuleWeights, Noise, classify, embed, finish, narrow, pack, run_layers
 from metaner_core.settings import Settings

@@ -9,8 +9,8 @@ import torch
 
 from metaner_core.bundles.prepare import prepare
 from metaner_core.data import corpora
+from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method.checkpoint import FolderCheckpoints, NoCheckpoints
-from metaner_core.model.encoder import load_encoder
 from metaner_core.pretrain import __main__ as command
 from metaner_core.pretrain.batches import Batches
 from metaner_core.pretrain.loop import Pretrainer, State, facts, run_name

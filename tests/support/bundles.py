@@ -13,7 +13,7 @@ from metaner_core.bundles.prepare import prepare
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.labels import spans
-from metaner_core.model.encoder import load_encoder
+from metaner_core.encoders.encoder import load_encoder
 from metaner_core.model.encoding import collate
 from metaner_core.settings import Settings
 from tests.support.small import SENTENCES, save_tiny_xlm_roberta

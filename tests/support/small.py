@@ -6,8 +6,8 @@ import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
+from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method.adapt import Engine
-from metaner_core.model.encoder import load_encoder
 from metaner_core.model.encoding import Encoding, LabelSet, collate
 from metaner_core.model.tagger import Tagger
 

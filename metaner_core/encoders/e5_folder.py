@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from metaner_core.model.e5_file import E5File
+from metaner_core.encoders.e5_file import E5File
 
 MASK = "<mask>"
 SPACE = "▁"  # stands for a space, and before every text

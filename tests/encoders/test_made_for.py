@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from metaner_core.model.made_for import MARKS, knows, languages
+from metaner_core.encoders.made_for import MARKS, knows, languages
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metaner_core import storage
-from metaner_core.model import e5_small
+from metaner_core.encoders import e5_small
 
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "encoder"
 

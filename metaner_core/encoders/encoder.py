@@ -7,7 +7,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
-from metaner_core.model.source import located
+from metaner_core.encoders.source import located
 
 LAYER = {  # the parameters of a layer that this file knows what to do with
     f"{module}.{kind}"

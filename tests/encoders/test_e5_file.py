@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from metaner_core.model import e5_file
+from metaner_core.encoders import e5_file
 from tests.support import tiny_e5
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from metaner_core.model import cache
+from metaner_core.encoders import cache
 
 MADE_FROM = {"converter": 1, "sha256": "abc"}
 

@@ -7,9 +7,9 @@ from importlib import metadata
 import pytest
 import torch
 
-from metaner_core.model import cache, e5_small
-from metaner_core.model.encoder import load_encoder
-from metaner_core.model.source import EMBEDDED, require_source
+from metaner_core.encoders import cache, e5_small
+from metaner_core.encoders.encoder import load_encoder
+from metaner_core.encoders.source import EMBEDDED, require_source
 from tests.support import tiny_e5
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from metaner_core.model import e5_file, e5_folder
-from metaner_core.model.encoder import load_encoder
+from metaner_core.encoders import e5_file, e5_folder
+from metaner_core.encoders.encoder import load_encoder
 from tests.support import tiny_e5
 
 HF = {"q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value"}

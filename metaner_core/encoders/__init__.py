@@ -1,0 +1,1 @@
+"""Pre-trained encoders by name: where each is found, what it was made for, converted if need be, loaded."""
