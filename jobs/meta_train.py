@@ -36,7 +36,7 @@ from metaner_core.bundles.prepare import prepare, usable
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.model.encoder import require_source
-from metaner_core.settings import PRESETS, Settings, parse_overrides, preset
+from metaner_core.settings import PRESETS, SAME, Settings, parse_overrides, preset
 
 EXAMPLES = (
     "--preset demo --output out/bundle",
@@ -69,7 +69,8 @@ def meta_train(job: Job) -> dict[str, Any]:
     """
     storage.require_unused(job.output, "bundle", run=job.name())
     check_data(job)
-    require_source(job.encoder)
+    for encoder in {job.encoder, job.settings.retrieval_encoder} - {SAME}:
+        require_source(encoder)
     with told() as board:
         try:
             trainer(job, job.name(), worker, {"job": ray.put(job), "board": board}).fit()

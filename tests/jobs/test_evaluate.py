@@ -30,7 +30,7 @@ def test_shards_add_up_to_the_counts_of_one_process(ray_local: None, tiny_bundle
         encoded = [loaded.encode(s.words) for s in sentences]
         predictions = {
             "unadapted": loaded.engine.plain(encoded),
-            "adapted": loaded.engine.adapted(encoded, loaded.support(encoded)[0]),
+            "adapted": loaded.engine.adapted(encoded, loaded.support([s.words for s in sentences])[0]),
         }
         assert result.sentences == len(sentences)
         for engine in ENGINES:
