@@ -19,6 +19,7 @@ COMMANDS = {  # name: module whose main() it is, and what it does
     "pretrain": ("jobs.pretrain_encoder", "raw text in, a small encoder out"),
     "demo": ("jobs.demo", "the whole road in minutes on embedded data"),
     "corpora": ("metaner_core.data.corpora", "check labelled files and count what is in them"),
+    "neighbours": ("metaner_core.bundles.neighbours", "what retrieval finds: similarity, support sets, entity types"),
     "bench": ("metaner_core.engine.bench", "how fast tagging and meta-training are on this machine"),
 }
 EXAMPLES = (

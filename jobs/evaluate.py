@@ -149,10 +149,11 @@ class Scorer:
         return pa.Table.from_pylist(found)
 
     def _score(self, test: str, rows: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-        sentences = [self.bundle.encode(row["words"]) for row in rows]
+        sentences = [row["words"] for row in rows]
+        encoded = [self.bundle.encode(words) for words in sentences]
         for engine in ENGINES:
             started = time.monotonic()
-            predictions = self._predict(engine, sentences)
+            predictions = self._predict(engine, sentences, encoded)
             seconds = time.monotonic() - started
             counts = self._count(rows, predictions)
             yield {
@@ -163,12 +164,14 @@ class Scorer:
                 "seconds": seconds,
             }
 
-    def _predict(self, engine: str, sentences: "Sequence[Encoded]") -> "list[Prediction]":
+    def _predict(
+        self, engine: str, sentences: Sequence[Sequence[str]], encoded: "Sequence[Encoded]"
+    ) -> "list[Prediction]":
         overlaps = self.bundle.settings.score_overlaps
         if engine == "unadapted":
-            return self.bundle.engine.plain(sentences, overlaps=overlaps)
+            return self.bundle.engine.plain(encoded, overlaps=overlaps)
         support = self.bundle.support(sentences)[0]
-        return self.bundle.engine.adapted(sentences, support, overlaps=overlaps)
+        return self.bundle.engine.adapted(encoded, support, overlaps=overlaps)
 
     def _count(self, rows: Sequence[Mapping[str, Any]], predictions: "Sequence[Prediction]") -> Counts:
         types = [t for t in self.bundle.settings.types if t in rows[0]["types"]]

@@ -32,7 +32,7 @@ from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import fingerprint, usable
 from metaner_core.encoders.source import require_source
-from metaner_core.settings import PRESETS, Settings, parse_overrides, preset
+from metaner_core.settings import PRESETS, SAME, Settings, parse_overrides, preset
 
 if TYPE_CHECKING:
     from ray.train import WorkerGroupError
@@ -71,7 +71,8 @@ def meta_train(job: Job) -> dict[str, Any]:
         return manifest
     storage.require_unused(job.output, "bundle", run=job.name())
     check_data(job)
-    require_source(job.encoder)
+    for encoder in {job.encoder, job.settings.retrieval_encoder} - {SAME}:
+        require_source(encoder)
     from ray.train import WorkerGroupError  # late: seconds, and what is wrong so far is told at once
 
     with told() as board:

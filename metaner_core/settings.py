@@ -20,6 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "touching_words": ("together", "apart"),
     "neighbour_rule": ("without_self", "skip_first"),
     "similarity": ("cosine", "dot_over_source_norm"),
+    "pooling": ("cls", "mean"),
     "loss_tokens": ("first", "all"),
     "batch_loss": ("sum_of_sentences", "mean_of_tokens"),
     "masked_sets": ("support+query", "query"),
@@ -27,11 +28,18 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "select_on": ("unadapted", "adapted"),
 }
 ADAPTING = ("neighbours", "neighbour_rule", "adapt_steps", "gamma", "adapt_dropout")  # may be others than in training
+SAME = "same"  # the tagger's own encoder, as it was pre-trained
 POSITIVE = ("neighbours", "tasks_per_update", "meta_updates", "adapt_steps", "dev_every")  # at least 1
 
 
 # What bundles do whose version had no such field, by field. A new field comes with an entry, which then never changes.
-EARLIER: dict[str, Any] = {"touching_words": "apart"}
+EARLIER: dict[str, Any] = {
+    "touching_words": "apart",
+    "retrieval_encoder": "same",
+    "pooling": "cls",
+    "layer": -1,
+    "prefix": "",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +57,10 @@ class Settings:
     neighbours: int = 2  # K, size of the support set
     neighbour_rule: str = "without_self"  # skip_first: the K after the first, whatever the first is
     similarity: str = "cosine"  # Eq. 6
+    retrieval_encoder: str = SAME  # whose vectors find the support set: the tagger's own, or another by its name
+    pooling: str = "cls"  # of a sentence's tokens (Eq. 5); mean: of all, [CLS], prefix and [SEP] among them
+    layer: int = -1  # whose vectors: -1 the last, 1 the lowest, 0 the embeddings
+    prefix: str = ""  # text before every sentence, in retrieval only: `query: ` for E5
 
     frozen_layers: int = 3  # bottom encoder layers that are never trained; the embeddings never are
     dropout: float = 0.1
@@ -98,6 +110,8 @@ class Settings:
         types = tuple(self.types) if isinstance(self.types, tuple) else ()
         if not types or set(types) - set(TYPES) or len(set(types)) < len(types):
             yield "types", f"types is {self.types!r}; it must hold one or more of {', '.join(TYPES)}, each once"
+        if not self.retrieval_encoder:
+            yield "retrieval_encoder", f"retrieval_encoder is ''; it must be `{SAME}` or the name of an encoder"
 
     def _bad_numbers(self) -> Iterator[tuple[str, str]]:
         limits: dict[str, tuple[float, float]] = dict.fromkeys(POSITIVE, (1, math.inf))

@@ -8,6 +8,7 @@ from metaner_core.settings import CHOICES, PRESETS, Settings, parse_overrides, p
 NAN, INFINITY = float("nan"), float("inf")
 BAD = [
     *[(name, "other") for name in CHOICES],
+    ("retrieval_encoder", ""),
     *[("types", value) for value in ((), ("PER", "PER"), ("PER", "GPE"), "PER")],
     *[(name, 0) for name in ("neighbours", "tasks_per_update", "meta_updates", "adapt_steps", "dev_every")],
     *[(name, -1) for name in ("seed", "window_context", "frozen_layers", "inner_steps")],

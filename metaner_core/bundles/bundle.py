@@ -1,13 +1,13 @@
 """The bundle: one folder (or s3:// prefix) with all that a tagging actor needs, and a manifest that vouches for it.
 
 encoder/            the frozen pre-trained encoder and its tokenizer, for retrieval and as the base of the tagger
+retrieval/          another one for retrieval, if the settings have it so
 tagger.safetensors  θ*: the trained parameters (the frozen ones are the encoder's)
 support.jsonl       the source sentences, {"words": [...], "labels": [...]} a line; a neighbour's id is its line
 index.safetensors   their sentence vectors [N, d], float32
 manifest.json       settings, fingerprints, versions, scores, and size and SHA-256 of every file
 """
 
-import copy
 import functools
 import hashlib
 import json
@@ -31,26 +31,30 @@ from metaner_core.bundles.manifest import MANIFEST, written_by
 from metaner_core.bundles.prepare import Prepared
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import fingerprint
-from metaner_core.encoders.encoder import load_encoder, longest_input
+from metaner_core.encoders.encoder import load_encoder, longest_input, trainable_copy
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import BATCHED, EngineConfig
 from metaner_core.method.adapt import Engine
-from metaner_core.method.retrieval import SupportIndex, sentence_vectors
-from metaner_core.model.encoding import Encoded, Encoding, LabelSet
+from metaner_core.method.retrieval import Retrieval, SupportIndex
+from metaner_core.model.encoding import Encoding, LabelSet
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import Settings
 
 FORMAT = 1
+ENCODER, RETRIEVAL = "encoder", "retrieval"  # folders
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A meta-trained tagger with its source sentences, ready for retrieval and adaptation."""
+    """A meta-trained tagger with its source sentences, ready for retrieval and adaptation.
+
+    Where retrieval has the tagger's own encoder, the two share its frozen layers: one copy is in memory.
+    """
 
     settings: Settings
     tagger: Tagger
-    encoder: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    retrieval: Retrieval
     source: tuple[Sentence, ...]
     vectors: np.ndarray  # [N, d]
     manifest: Mapping[str, Any]
@@ -59,7 +63,7 @@ class Bundle:
 
     @functools.cached_property
     def encode(self) -> Encoding:
-        return Encoding(self.tokenizer, self.settings, longest=longest_input(self.encoder))
+        return Encoding(self.tokenizer, self.settings, longest=longest_input(self.tagger.encoder))
 
     @functools.cached_property
     def index(self) -> SupportIndex:
@@ -71,11 +75,9 @@ class Bundle:
         labels = LabelSet.of(self.settings)
         return new_engine(self.config, self.tagger, self.tokenizer, labels, self.settings, source, self.device)
 
-    def support(self, sentences: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and similarities [n, K] of each sentence's nearest source sentences."""
-        vectors = sentence_vectors(sentences, self.encoder, self.tokenizer, device=self.device)
-        skip = self.settings.neighbour_rule == "skip_first"
-        return self.index.search(vectors, self.settings.neighbours, skip_first=skip)
+    def support(self, sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and similarities [n, K] of the nearest source sentences of each sentence, which is given in words."""
+        return self.retrieval.support(sentences, self.index)
 
 
 def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | None = None) -> dict[str, Any]:
@@ -91,8 +93,11 @@ def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | 
     engine = prepared.trainer.engine
     with tempfile.TemporaryDirectory(prefix="metaner-bundle-") as name:
         folder = Path(name)
-        prepared.encoder.save_pretrained(folder / "encoder")
-        prepared.tokenizer.save_pretrained(folder / "encoder")
+        prepared.encoder.save_pretrained(folder / ENCODER)
+        prepared.tokenizer.save_pretrained(folder / ENCODER)
+        if prepared.retrieval.encoder is not prepared.encoder:
+            prepared.retrieval.encoder.save_pretrained(folder / RETRIEVAL)
+            prepared.retrieval.tokenizer.save_pretrained(folder / RETRIEVAL)
         theta = {n: p.detach().cpu().contiguous() for n, p in engine.tagger.trained().items()}
         save_file(theta, folder / "tagger.safetensors")
         rows = [json.dumps({"words": s.words, "labels": s.labels}, ensure_ascii=False) + "\n" for s in prepared.source]
@@ -137,21 +142,47 @@ def load(
 ) -> Bundle:
     """Read and verify a bundle. config: its engine; None: the batched one in fp32. changes: see `Settings.adapting`.
 
-    Raises FileNotFoundError or ValueError naming every file that is missing or altered.
+    Raises FileNotFoundError or ValueError naming every file that is missing or altered, and ValueError when the
+    retrieval encoder cannot be the one that made the index.
     """
     with storage.local_copy(uri) as folder:
         manifest = _verified(folder, uri)
         settings = Settings.from_dict(manifest["settings"]).adapting(changes or {})
-        encoder, tokenizer = load_encoder(str(folder / "encoder"))
-        tagger = Tagger(copy.deepcopy(encoder), len(LabelSet.of(settings).names), settings)
+        encoder, tokenizer = load_encoder(str(folder / ENCODER))
+        retrieval = _retrieval(folder, manifest, settings, encoder, tokenizer, device)
+        if retrieval.encoder is encoder:
+            encoder = trainable_copy(encoder, settings.frozen_layers)
+        tagger = Tagger(encoder, len(LabelSet.of(settings).names), settings).to(device)
         _load_theta(tagger, load_file(folder / "tagger.safetensors"))
         rows = [json.loads(row) for row in (folder / "support.jsonl").read_text(encoding="utf-8").split("\n") if row]
         vectors = load_arrays(folder / "index.safetensors")["vectors"]
+    _require_its_index(uri, retrieval, vectors, settings)
     source = tuple(Sentence(tuple(row["words"]), tuple(row["labels"])) for row in rows)
-    encoder.requires_grad_(False)
-    tagger.to(device)
-    encoder.to(device)  # type: ignore[arg-type]
-    return Bundle(settings, tagger, encoder, tokenizer, source, vectors, manifest, device, config or BATCHED)
+    return Bundle(settings, tagger, tokenizer, retrieval, source, vectors, manifest, device, config or BATCHED)
+
+
+def _retrieval(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    settings: Settings,
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    device: torch.device | str,
+) -> Retrieval:
+    """By the bundle's retrieval encoder, if it holds one, else by the tagger's, which is given."""
+    if any(name.startswith(f"{RETRIEVAL}/") for name in manifest["files"]):
+        encoder, tokenizer = load_encoder(str(folder / RETRIEVAL))
+    encoder.requires_grad_(False).to(device)  # type: ignore[arg-type]
+    return Retrieval(encoder, tokenizer, settings)
+
+
+def _require_its_index(uri: str, retrieval: Retrieval, vectors: np.ndarray, settings: Settings) -> None:
+    width = retrieval.encoder.config.hidden_size
+    if vectors.shape[1] != width:
+        raise ValueError(
+            f"bundle {uri}: its retrieval encoder ({settings.retrieval_encoder}) has vectors of {width} numbers, but "
+            f"index.safetensors holds vectors of {vectors.shape[1]}: another one made them; make the bundle again"
+        )
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 """From labelled sentences to a trainer: encode, embed, retrieve, build the tasks (Eq. 4-6)."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,23 +9,27 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import usable
-from metaner_core.encoders.encoder import load_encoder, longest_input
+from metaner_core.encoders.encoder import load_encoder, longest_input, trainable_copy
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import EngineConfig
 from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method.meta_train import MetaTrainer
-from metaner_core.method.retrieval import SupportIndex, sentence_vectors
-from metaner_core.model.encoding import Encoded, Encoding, LabelSet
+from metaner_core.method.retrieval import Retrieval, SupportIndex
+from metaner_core.model.encoding import Encoding, LabelSet
 from metaner_core.model.tagger import Tagger
-from metaner_core.settings import Settings
+from metaner_core.settings import SAME, Settings
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that meta-training starts from. encoder: the frozen one. vectors: [N, d] of the source sentences."""
+    """All that meta-training starts from. encoder: as it was pre-trained; its frozen layers are the tagger's too.
+
+    vectors: [N, d] of the source sentences, by `retrieval`.
+    """
 
     encoder: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    retrieval: Retrieval
     source: list[Sentence]
     vectors: np.ndarray
     trainer: MetaTrainer
@@ -50,26 +53,36 @@ def prepare(
     """
     frozen, tokenizer = load_encoder(encoder)
     frozen.to(device).requires_grad_(False)  # type: ignore[arg-type]
+    retrieval = _retrieval(settings, encoder, frozen, tokenizer, device)
     label_set = LabelSet.of(settings)
     encode = Encoding(tokenizer, settings, longest=longest_input(frozen))
     source, dev = usable(train, settings.types), usable(dev, settings.types)
     encoded, dev_encoded = ([encode(s.words, s.labels) for s in part] for part in (source, dev))
-    vectors = sentence_vectors(encoded, frozen, tokenizer, device=device)
-    support, dev_support = _neighbours(settings, frozen, tokenizer, vectors, dev_encoded, device)
-    tagger = Tagger(copy.deepcopy(frozen).requires_grad_(True), len(label_set.names), settings).to(device)
+    vectors = retrieval.vectors([s.words for s in source])
+    support, dev_support = _neighbours(settings, retrieval, vectors, dev)
+    tagger = Tagger(trainable_copy(frozen, settings.frozen_layers), len(label_set.names), settings).to(device)
     runs = new_engine(EngineConfig(engine), tagger, tokenizer, label_set, settings, encoded, device)
     together = None if engine == "reference" else in_chunks
     trainer = MetaTrainer(runs, support, dev_encoded, dev_support, on_update, together)
-    return Prepared(frozen, tokenizer, source, vectors, trainer)
+    return Prepared(frozen, tokenizer, retrieval, source, vectors, trainer)
+
+
+def _retrieval(
+    settings: Settings,
+    name: str,
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    device: torch.device | str,
+) -> Retrieval:
+    """By the encoder that the settings name, if it is another than the tagger's. name: of the tagger's."""
+    if settings.retrieval_encoder not in (SAME, name):
+        encoder, tokenizer = load_encoder(settings.retrieval_encoder)
+        encoder.to(device).requires_grad_(False)  # type: ignore[arg-type]
+    return Retrieval(encoder, tokenizer, settings)
 
 
 def _neighbours(
-    settings: Settings,
-    encoder: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    vectors: np.ndarray,
-    dev: Sequence[Encoded],
-    device: torch.device | str,
+    settings: Settings, retrieval: Retrieval, vectors: np.ndarray, dev: Sequence[Sentence]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Neighbours of each source sentence and, if dev is adapted too, of each dev sentence."""
     index = SupportIndex(vectors, similarity=settings.similarity)
@@ -78,5 +91,4 @@ def _neighbours(
     support, _ = index.search(vectors, settings.neighbours, without=itself, skip_first=skip)
     if settings.select_on == "unadapted":
         return support, None
-    found = sentence_vectors(dev, encoder, tokenizer, device=device)
-    return support, index.search(found, settings.neighbours, skip_first=skip)[0]
+    return support, retrieval.support([s.words for s in dev], index)[0]

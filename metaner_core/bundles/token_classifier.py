@@ -42,7 +42,7 @@ def write(loaded: Bundle, folder: Path) -> Written:
 def classifier(loaded: Bundle) -> PreTrainedModel:
     """The tagger, as transformers' model of the encoder's family. Raises ValueError for a family that has none."""
     labels = LabelSet.of(loaded.settings).names
-    config = copy.deepcopy(loaded.encoder.config)
+    config = copy.deepcopy(loaded.tagger.encoder.config)
     config.id2label, config.label2id = dict(enumerate(labels)), {name: n for n, name in enumerate(labels)}
     config.classifier_dropout = loaded.settings.dropout
     try:

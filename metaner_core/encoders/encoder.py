@@ -1,5 +1,6 @@
 """Pre-trained multilingual encoders and their tokenizers: from a hub name, a local folder, s3:// or the package."""
 
+import copy
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     if None in (tokenizer.mask_token_id, tokenizer.unk_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
         raise ValueError(f"encoder {source!r}: its tokenizer must have [CLS], [SEP], [MASK] and [UNK] tokens")
     if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None  # tagging reads token vectors, retrieval the [CLS] vector itself
+        encoder.pooler = None  # tagging and retrieval read the layers' own vectors
     require_known(encoder)
     return encoder.eval(), tokenizer
 
@@ -82,6 +83,19 @@ def freeze(encoder: nn.Module, frozen_layers: int) -> None:
     embeddings = encoder.get_submodule("embeddings")
     for module in (embeddings, *stack[:frozen_layers]):
         module.requires_grad_(False)
+
+
+def trainable_copy(encoder: PreTrainedModel, frozen_layers: int) -> PreTrainedModel:
+    """A copy to be trained above the frozen layers. Their numbers, and the embeddings', are in memory only once.
+
+    To be made where both will be: the one that is moved or cast afterwards gets numbers of its own.
+    """
+    shared = (encoder.get_submodule("embeddings"), *layers(encoder)[:frozen_layers])
+    ready = {id(p): nn.Parameter(p.data, requires_grad=False) for module in shared for p in module.parameters()}
+    found = copy.deepcopy(encoder, ready)  # takes what is ready for copied
+    for layer in layers(found)[frozen_layers:]:
+        layer.requires_grad_(True)
+    return found
 
 
 def longest_input(encoder: PreTrainedModel) -> int:

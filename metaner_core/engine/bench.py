@@ -36,9 +36,10 @@ from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method.adapt import Engine
 from metaner_core.method.meta_train import MetaTrainer
-from metaner_core.method.retrieval import SupportIndex, sentence_vectors
+from metaner_core.method.retrieval import SupportIndex
 from metaner_core.method.tasks import Task, Tasks
 from metaner_core.model.encoding import Encoded, Encoding, LabelSet
+from metaner_core.model.sentence_vectors import SentenceVectors
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import preset
 
@@ -100,7 +101,8 @@ class Workload:
         self.reference = Engine(tagger, tokenizer, labels, settings, self.source, device)
         parts = {f.name: getattr(self.reference, f.name) for f in dataclasses.fields(Engine)}
         self.batched = BatchedEngine(**parts, precision=precision)
-        vectors, asked = (sentence_vectors(s, encoder, tokenizer, device=device) for s in (self.source, self.queries))
+        of = SentenceVectors(encoder, tokenizer, window=settings.window)
+        vectors, asked = (of([s.ids for s in part]) for part in (self.source, self.queries))
         self.nearest = SupportIndex(vectors).search(asked, settings.neighbours)[0]
         itself = range(len(vectors))
         self.support = SupportIndex(vectors).search(vectors, settings.neighbours, without=itself)[0]

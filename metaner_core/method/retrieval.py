@@ -1,49 +1,40 @@
-"""Retrieval (Eq. 5-6): sentence vectors of the frozen encoder and their nearest source sentences, through FAISS."""
+"""Retrieval (Eq. 5-6): sentence vectors of a frozen encoder and their nearest source sentences, through FAISS."""
 
 from collections.abc import Sequence
 
 import faiss
 import numpy as np
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from metaner_core import workers
-from metaner_core.model.encoding import Encoded, Window, collate
+from metaner_core.model.encoding import Encoding
+from metaner_core.model.sentence_vectors import SentenceVectors
+from metaner_core.settings import Settings
 
 GPU_MOST = 2048  # neighbours that FAISS finds at once on a GPU
 TIE = 1e-7  # cosines nearer than this are one and the same; the lower id comes first
+Sentences = Sequence[Sequence[str]]  # the words of each
 
 
-@torch.no_grad()
-def sentence_vectors(
-    sentences: Sequence[Encoded],
-    encoder: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    device: torch.device | str = "cpu",
-    batch: int = 64,
-) -> np.ndarray:
-    """r(x), [N, d] float32: the final vector of [CLS] from the encoder as it was pre-trained (Eq. 5).
+class Retrieval:
+    """Finds a sentence's support set as the settings have it, by the vectors of an encoder as it was pre-trained."""
 
-    A sentence longer than one window is represented by its first. Equal sentences get bit-equal vectors. The batches
-    are shared out over the workers of torch.distributed, if it runs, and are the same for any number of them.
-    """
-    first = [s.ids[: s.windows[0].stop] if s.windows else () for s in sentences]
-    distinct = sorted(set(first), key=lambda ids: (len(ids), ids))
-    found = torch.zeros(len(distinct), encoder.config.hidden_size, device=device)
-    encoder.eval()
-    for at in workers.share(range(0, len(distinct), batch)):
-        rows = distinct[at : at + batch]
-        inputs = collate([_bare(ids) for ids in rows], tokenizer, device=device)
-        hidden = encoder(input_ids=inputs.ids, attention_mask=inputs.attention).last_hidden_state
-        found[at : at + batch] = hidden[:, 0]
-    workers.add_up([found])
-    place = {ids: n for n, ids in enumerate(distinct)}
-    return found.cpu().numpy()[[place[ids] for ids in first]]
+    def __init__(self, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> None:
+        """Raises ValueError for a layer or a prefix that does not fit the encoder."""
+        self.encoder, self.tokenizer = encoder, tokenizer
+        self._settings = settings
+        self._encode = Encoding(tokenizer, settings)
+        self._vectors = SentenceVectors(
+            encoder, tokenizer, settings.pooling, settings.layer, settings.prefix, settings.window
+        )
 
+    def vectors(self, sentences: Sentences) -> np.ndarray:
+        """r(x), [n, d] float32 (Eq. 5). A sentence longer than a window is represented by its first."""
+        return self._vectors([self._encode(words).ids for words in sentences])
 
-def _bare(ids: tuple[int, ...]) -> Encoded:
-    return Encoded(ids, (), (), None, (Window(0, len(ids), len(ids)),))
+    def support(self, sentences: Sentences, index: "SupportIndex") -> tuple[np.ndarray, np.ndarray]:
+        """Ids and similarities [n, K] of each sentence's nearest source sentences, for sentences that are none."""
+        skip = self._settings.neighbour_rule == "skip_first"
+        return index.search(self.vectors(sentences), self._settings.neighbours, skip_first=skip)
 
 
 class SupportIndex:

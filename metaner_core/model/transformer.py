@@ -193,18 +193,33 @@ def classify(packed: Packed, x: torch.Tensor, weights: Weights, noise: Noise | N
 def finish(
     tagger: nn.Module, packed: Packed, x: torch.Tensor, weights: Weights, noise: Noise | None = None, *, first: int
 ) -> torch.Tensor:
-    """Logits [P, C] from the tokens' vectors [N, d] below layer `first`: `run_layers` and `classify` in less time.
+    """Logits [P, C] from the tokens' vectors [N, d] below layer `first`: `run_layers` and `classify` in less time."""
+    x = at_positions(tagger, packed, x, weights, noise, first=first)
+    return weights.linear(CLASSIFIER, x if noise is None else noise.positions(x))
 
-    Past the last attention tokens do not meet any more, so only those at the batch's positions go on: what
-    `narrow` names sees P rows, not N. What the others would come to has no part in logits, loss or gradient.
+
+def at_positions(
+    tagger: nn.Module,
+    packed: Packed,
+    x: torch.Tensor,
+    weights: Weights,
+    noise: Noise | None = None,
+    *,
+    first: int,
+    last: int | None = None,
+) -> torch.Tensor:
+    """[P, d], what `run_layers` finds at the batch's positions.
+
+    Past the last attention tokens do not meet any more, so only those at the positions go on: what `narrow` names sees
+    P rows, not N. What the others would come to has no part in logits, loss or gradient.
     """
     stack = layers(tagger.get_submodule("encoder"))
-    top = len(stack) - 1
-    if first > top:
-        return classify(packed, x, weights, noise)
+    last = len(stack) if last is None else last
+    if first >= last:
+        return x[packed.positions]
+    top = last - 1
     x = run_layers(tagger, packed, x, weights, noise, first=first, last=top)
-    x = _layer(stack[top], f"{STACK}{top}.", packed, x, weights, noise, at=packed.positions)
-    return weights.linear(CLASSIFIER, x if noise is None else noise.positions(x))
+    return _layer(stack[top], f"{STACK}{top}.", packed, x, weights, noise, at=packed.positions)
 
 
 def narrow(tagger: nn.Module) -> frozenset[str]:

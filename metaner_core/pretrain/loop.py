@@ -21,13 +21,14 @@ from transformers import BertForMaskedLM
 from metaner_core import workers
 from metaner_core.method import optim
 from metaner_core.method.checkpoint import Checkpoints
+from metaner_core.model.sentence_vectors import SentenceVectors
 from metaner_core.pretrain import word_vectors
 from metaner_core.pretrain.batches import Batch, Batches
 from metaner_core.pretrain.model import known_model, loss_sum, new_model
 from metaner_core.pretrain.packed import Packed
 from metaner_core.pretrain.score import held_out, retrieval
 from metaner_core.pretrain.settings import PretrainSettings
-from metaner_core.pretrain.vocabulary import special_ids
+from metaner_core.pretrain.vocabulary import fast
 
 TENSORS, FACTS = "state.safetensors", "state.json"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -113,9 +114,9 @@ class Pretrainer:
         return State(model, _optimizer(model, self.settings), torch.zeros((), dtype=torch.float64, device=self.device))
 
     def _retrieval(self, state: State) -> dict[str, float]:
-        special = special_ids(self.packed.tokenizer)
         state.model.eval()
-        found = retrieval(state.model.bert, held_out(self.packed), first=special["cls"], last=special["sep"])
+        vectors = SentenceVectors(state.model.bert, fast(self.packed.tokenizer), pooling="mean")
+        found = retrieval(vectors, held_out(self.packed))
         state.model.train()
         return found
 

@@ -73,10 +73,11 @@ def _tag(bundle: Bundle, documents: Sequence[Ready], adapted: bool) -> list[Row]
     sentences = [sentence for document in documents for sentence in document.sentences]
     if not sentences:
         return []
-    encoded = [bundle.encode([word.text for word in sentence]) for sentence in sentences]
+    words = [[word.text for word in sentence] for sentence in sentences]
+    encoded = [bundle.encode(sentence) for sentence in words]
     neighbours: list[list[tuple[int, float]]] = [[] for _ in sentences]
     if adapted:
-        ids, similarities = bundle.support(encoded)
+        ids, similarities = bundle.support(words)
         neighbours = [list(zip(*pair, strict=True)) for pair in zip(ids.tolist(), similarities.tolist(), strict=True)]
         predictions = bundle.engine.adapted(encoded, ids)
     else:

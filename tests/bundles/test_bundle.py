@@ -37,7 +37,7 @@ def test_the_loaded_bundle_tags_like_the_model_that_was_written(prepared: Prepar
     bundle.write(str(tmp_path / "b"), prepared, facts={})
     loaded = bundle.load(str(tmp_path / "b"))
     sentences = [loaded.encode(WORDS), loaded.encode(["One"])]
-    support, _ = loaded.support(sentences)
+    support, _ = loaded.support([WORDS, ["One"]])
     assert loaded.engine.plain(sentences) == prepared.trainer.engine.plain(sentences)
     assert loaded.engine.adapted(sentences, support) == prepared.trainer.engine.adapted(sentences, support)
 
@@ -54,7 +54,7 @@ def test_all_parts_come_back(prepared: Prepared, tmp_path: Path) -> None:
 
 def test_a_source_sentence_is_its_own_nearest_neighbour(tiny_bundle: str) -> None:
     loaded = bundle.load(tiny_bundle)
-    ids, similarities = loaded.support([loaded.engine.source[7]])
+    ids, similarities = loaded.support([loaded.source[7].words])
     assert ids[0, 0] == 7
     assert similarities[0, 0] == pytest.approx(1, abs=1e-5)
 

@@ -16,7 +16,7 @@ from metaner_core.model.encoding import Encoding
 from metaner_core.model.tagger import Prediction
 from metaner_core.settings import Settings
 from tests.support import small
-from tests.support.small import SENTENCES, bert_tokenizer, encoded, tiny_engine
+from tests.support.small import SENTENCES, bert_tokenizer, tiny_engine
 
 # γ is large enough that adaptation changes a fifth of the labels.
 SETTINGS = Settings(window=8, window_context=3, frozen_layers=1, gamma=3e-4)
@@ -211,8 +211,9 @@ def test_the_tagger_is_left_as_it_was():
 def test_a_trained_model_in_single_precision(tiny_bundle):
     """Probabilities to 1e-4: in fp32 a weight whose gradient is rounding noise still moves by γ."""
     loaded = [bundle.load(tiny_bundle, config=EngineConfig(kind)) for kind in ("reference", "batched")]
-    sentences = encoded(loaded[0].settings, loaded[0].tokenizer, [*SENTENCES, (("Köln",), ("B-LOC",))])
-    support = loaded[0].support(sentences)[0]
+    words = [*(words for words, _ in SENTENCES), ("Köln",)]
+    sentences = [loaded[0].encode(sentence) for sentence in words]
+    support = loaded[0].support(words)[0]
     reference, fast = (b.engine.adapted(sentences, support) for b in loaded)
     assert_same(fast, reference, tolerance=1e-4)
     assert type(loaded[1].engine) is BatchedEngine
@@ -221,7 +222,7 @@ def test_a_trained_model_in_single_precision(tiny_bundle):
 def test_half_precision_is_near_and_says_where_it_cannot_be_had(tiny_bundle):
     loaded = bundle.load(tiny_bundle)
     sentences = loaded.engine.source
-    support = loaded.support(sentences)[0]
+    support = loaded.support([s.words for s in loaded.source])[0]
     exact, low = loaded.engine, batched(loaded.engine, precision="bf16")
     pairs = zip(exact.adapted(sentences, support), low.adapted(sentences, support), strict=True)
     differences = np.array(

@@ -17,9 +17,10 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 def test_adapted_and_plain_predictions_are_those_of_the_cpu(tiny_bundle: str) -> None:
     on_cpu, on_gpu = (bundle.load(tiny_bundle, device=device) for device in ("cpu", "cuda"))
-    sentences = [on_cpu.encode(s.words) for s in load("embedded-de", "test")[:30]]
-    support, similarities = on_cpu.support(sentences)
-    found, found_similarities = on_gpu.support(sentences)
+    words = [s.words for s in load("embedded-de", "test")[:30]]
+    sentences = [on_cpu.encode(sentence) for sentence in words]
+    support, similarities = on_cpu.support(words)
+    found, found_similarities = on_gpu.support(words)
     assert np.mean(found == support) > 0.95  # a near tie may fall the other way
     assert np.allclose(found_similarities, similarities, atol=1e-4)
     for a, b in (

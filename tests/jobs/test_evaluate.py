@@ -41,7 +41,7 @@ def counted(uri: str, test: Test, changes: Mapping[str, Any] | None) -> dict[str
     encoded = [loaded.encode(s.words) for s in sentences]
     predictions = {
         "unadapted": loaded.engine.plain(encoded),
-        "adapted": loaded.engine.adapted(encoded, loaded.support(encoded)[0]),
+        "adapted": loaded.engine.adapted(encoded, loaded.support([s.words for s in sentences])[0]),
     }
     kept = {e: [[x if x[2:] in test.types else "O" for x in p.labels] for p in predictions[e]] for e in ENGINES}
     return {engine: count([s.labels for s in sentences], kept[engine]) for engine in ENGINES}

@@ -1,11 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from metaner_core.method.retrieval import SupportIndex, sentence_vectors
+from metaner_core.method.retrieval import Retrieval, SupportIndex
 from metaner_core.model.encoding import Encoding
 from metaner_core.settings import Settings
-from tests.support.small import SENTENCES, bert_tokenizer, encoded, tiny_bert
+from tests.support.small import SENTENCES, bert_tokenizer, tiny_bert
 
 
 def brute(vectors, queries, k, *, without=None, skip_first=False):
@@ -112,40 +114,34 @@ def test_no_queries_give_no_neighbours():
 
 SETTINGS = Settings(window=9, window_context=4)
 ENCODER = tiny_bert().requires_grad_(False)
-
-
-def vectors_of(sentences, **options):
-    return sentence_vectors(sentences, ENCODER, bert_tokenizer(), **options)
+WORDS = [words for words, _ in SENTENCES]
 
 
 def test_a_sentences_vector_is_the_encoders_cls_on_its_first_window_alone():
-    tokenizer = bert_tokenizer()
-    sentences = [*encoded(SETTINGS), Encoding(tokenizer, SETTINGS)([])]
-    assert any(len(s.windows) > 1 for s in sentences)
-    for sentence, vector in zip(sentences, vectors_of(sentences), strict=True):
-        ids = torch.tensor([[tokenizer.cls_token_id, *sentence.ids[:9], tokenizer.sep_token_id]])
+    tokenizer, encode = bert_tokenizer(), Encoding(bert_tokenizer(), SETTINGS)
+    sentences = [*WORDS, ()]
+    assert any(len(encode(words).windows) > 1 for words in sentences)
+    for words, vector in zip(sentences, Retrieval(ENCODER, tokenizer, SETTINGS).vectors(sentences), strict=True):
+        ids = torch.tensor([[tokenizer.cls_token_id, *encode(words).ids[:9], tokenizer.sep_token_id]])
         expected = ENCODER(input_ids=ids).last_hidden_state[0, 0].numpy()
         np.testing.assert_allclose(vector, expected, atol=1e-5)
 
 
-def test_vectors_do_not_depend_on_order_or_batch():
-    sentences = encoded(SETTINGS)
-    whole = vectors_of(sentences)
-    np.testing.assert_array_equal(vectors_of(sentences[::-1])[::-1], whole)
-    for batch in (1, 3):
-        np.testing.assert_allclose(vectors_of(sentences, batch=batch), whole, atol=1e-5)
+@pytest.mark.parametrize("change", [{"pooling": "mean"}, {"layer": 2}, {"prefix": "query:"}, {"window": 5}])
+def test_the_settings_decide_what_a_vector_is(change):
+    before, after = (
+        Retrieval(ENCODER, bert_tokenizer(), dataclasses.replace(SETTINGS, **options)).vectors(WORDS)
+        for options in ({}, change)
+    )
+    assert np.abs(before - after).max() > 0.1
 
 
-def test_equal_sentences_have_bit_equal_vectors():
-    sentences = encoded(SETTINGS, sentences=[*SENTENCES, *SENTENCES[::-1], *SENTENCES])
-    n = len(SENTENCES)
-    found = vectors_of(sentences, batch=4)
-    np.testing.assert_array_equal(found[:n], found[2 * n :])
-    np.testing.assert_array_equal(found[:n], found[n : 2 * n][::-1])
-    assert len(np.unique(found, axis=0)) == n
-
-
-def test_vectors_are_taken_without_dropout():
-    encoder = tiny_bert().train()
-    sentences = encoded(SETTINGS)
-    np.testing.assert_array_equal(sentence_vectors(sentences, encoder, bert_tokenizer()), vectors_of(sentences))
+@pytest.mark.parametrize("rule", ["without_self", "skip_first"])
+def test_support_is_that_of_the_sentences_vectors(rule):
+    settings = dataclasses.replace(SETTINGS, neighbours=3, neighbour_rule=rule, pooling="mean")
+    retrieval = Retrieval(ENCODER, bert_tokenizer(), settings)
+    vectors = retrieval.vectors(WORDS)
+    ids, cosines = retrieval.support(WORDS[::-1], SupportIndex(vectors))
+    expected = brute(vectors, vectors[::-1], 3, skip_first=rule == "skip_first")
+    np.testing.assert_array_equal(ids, expected[0])
+    np.testing.assert_allclose(cosines, expected[1], atol=1e-6)

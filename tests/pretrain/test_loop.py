@@ -11,6 +11,7 @@ from metaner_core.bundles.prepare import prepare
 from metaner_core.data import corpora
 from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method.checkpoint import FolderCheckpoints, NoCheckpoints
+from metaner_core.model.sentence_vectors import SentenceVectors
 from metaner_core.pretrain import __main__ as command
 from metaner_core.pretrain.batches import Batches
 from metaner_core.pretrain.loop import Pretrainer, State, facts, run_name
@@ -18,6 +19,7 @@ from metaner_core.pretrain.model import loss_sum, new_model, write_encoder
 from metaner_core.pretrain.packed import Packed
 from metaner_core.pretrain.score import held_out, retrieval, score
 from metaner_core.pretrain.settings import PretrainSettings, overrides, preset
+from metaner_core.pretrain.vocabulary import fast
 from metaner_core.settings import preset as tagging_preset
 from tests.support.pretrain_small import packed_small, small
 
@@ -165,11 +167,11 @@ def test_retrieval_is_the_share_of_sentences_whose_nearest_is_their_translation(
     for side in (0, 1):
         rows = [torch.tensor([[2, *held[i][side].tolist(), 3]]) for i in range(len(held))]
         with torch.no_grad():
-            vectors.append([model.bert(row).last_hidden_state[0, 1:-1].mean(0) for row in rows])
+            vectors.append([model.bert(row).last_hidden_state[0].mean(0) for row in rows])
     nearest = lambda v, others: max(range(len(others)), key=lambda j: torch.cosine_similarity(v, others[j], dim=0))  # noqa: E731
     both = [nearest(v, b) == i for a, b in (vectors, vectors[::-1]) for i, v in enumerate(a)]
     expected = {"xx": pytest.approx(100 * sum(both) / len(both), abs=1e-6)}
-    assert retrieval(model.bert, held_out(packed), first=2, last=3) == expected
+    assert retrieval(SentenceVectors(model.bert, fast(packed.tokenizer), "mean"), held_out(packed)) == expected
     assert score(packed, written[1]) == expected  # by way of text, from the folder in half precision
 
 

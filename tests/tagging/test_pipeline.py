@@ -100,9 +100,9 @@ def test_labels_are_the_reference_engine_s_made_valid_bio(
 ) -> None:
     for row in rows:
         for sentence in row["sentences"]:
-            encoded = [tiny.encode([token["text"] for token in sentence["tokens"]])]
-            ids, similarities = tiny.support(encoded)
-            expected = reference.adapted(encoded, ids)[0]
+            words = [token["text"] for token in sentence["tokens"]]
+            ids, similarities = tiny.support([words])
+            expected = reference.adapted([tiny.encode(words)], ids)[0]
             assert [token["label"] for token in sentence["tokens"]] == labels.to_bio(expected.labels)
             assert [n["id"] for n in sentence["neighbours"]] == ids[0].tolist()
             assert [n["similarity"] for n in sentence["neighbours"]] == pytest.approx(similarities[0].tolist())
@@ -112,8 +112,8 @@ def test_an_entity_is_as_sure_as_its_least_sure_word(
     tiny: Bundle, reference: adapt.Engine, rows: list[dict[str, Any]]
 ) -> None:
     for row in rows:
-        alone = [[tiny.encode([token["text"] for token in sentence["tokens"]])] for sentence in row["sentences"]]
-        found = [reference.adapted(encoded, tiny.support(encoded)[0])[0].probabilities for encoded in alone]
+        alone = [[token["text"] for token in sentence["tokens"]] for sentence in row["sentences"]]
+        found = [reference.adapted([tiny.encode(w)], tiny.support([w])[0])[0].probabilities for w in alone]
         for entity in row["entities"]:
             sentence, probabilities = row["sentences"][entity["sentence"]], found[entity["sentence"]]
             inside = [entity["start"] <= token["start"] < entity["end"] for token in sentence["tokens"]]
