@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -195,7 +196,7 @@ def test_a_family_without_such_a_model_is_named(tiny_bundle: str) -> None:
     loaded = bundle.load(tiny_bundle)
     other: Any = BertGenerationEncoder(BertGenerationConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=1))
     with pytest.raises(ValueError, match="type 'bert-generation' cannot be exported"):
-        classifier(dataclasses.replace(loaded, encoder=other))
+        classifier(dataclasses.replace(loaded, tagger=SimpleNamespace(encoder=other)))
 
 
 @pytest.mark.parametrize("wrong", [2e-4, float("nan"), float("inf")])

@@ -70,8 +70,9 @@ def test_labels_are_the_reference_engine_s_and_several_words_have_one_subword(
     parts = {f.name: getattr(tiny.engine, f.name) for f in dataclasses.fields(adapt.Engine)}
     reference, shared = adapt.Engine(**parts), 0
     for sentence in (sentence for row in rows for sentence in row["sentences"]):
-        encoded = tiny.encode([token["text"] for token in sentence["tokens"]])
-        expected = reference.adapted([encoded], tiny.support([encoded])[0])[0]
+        words = [token["text"] for token in sentence["tokens"]]
+        encoded = tiny.encode(words)
+        expected = reference.adapted([encoded], tiny.support([words])[0])[0]
         assert [token["label"] for token in sentence["tokens"]] == labels.to_bio(expected.labels)
         shared += len(encoded.first) - len(set(encoded.first))
     assert shared > 20
