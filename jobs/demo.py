@@ -15,6 +15,7 @@ from rich.console import Console
 import metaner_core
 from jobs import bulk_tag, evaluate, meta_train
 from jobs.common.config import OptionsParser
+from jobs.common.imports import gc_paused
 from jobs.common.options import add_ray_options
 from jobs.common.session import connect
 from jobs.planning.shards import OTHER, TAGGED
@@ -71,7 +72,8 @@ def _score(result: evaluate.Result, language: str) -> page.ScoreRow:
 
 def write_page(found: Mapping[str, str], scores: Sequence[page.ScoreRow], manifest: Mapping[str, Any]) -> None:
     """One self-contained HTML page of the scores and the tagged crawl with each sentence's English neighbours."""
-    from metaner_core.bundles import bundle  # late: with it come torch and transformers
+    with gc_paused():  # late: torch and transformers come along
+        from metaner_core.bundles import bundle
 
     loaded = bundle.load(found["bundle"])
     best = loaded.manifest["best"]

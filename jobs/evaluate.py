@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.common.config import OptionsParser
+from jobs.common.imports import gc_paused
 from jobs.common.options import add_engine_option, add_ray_options
 from jobs.common.progress import told
 from jobs.common.session import connect
@@ -130,10 +131,11 @@ class Scorer:
         board: ActorHandle,
         total: int,
     ) -> None:
-        import torch  # late, as all that comes with it: the driver needs none of it
+        with gc_paused():  # late: the driver needs none of it
+            import torch
 
-        from jobs.common.device import device
-        from metaner_core.bundles import bundle
+            from jobs.common.device import device
+            from metaner_core.bundles import bundle
 
         if not gpu:
             torch.set_num_threads(threads)

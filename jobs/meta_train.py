@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from jobs.common.config import OptionsParser
+from jobs.common.imports import gc_paused
 from jobs.common.options import add_engine_option
 from jobs.common.progress import told
 from jobs.common.session import connect
@@ -102,13 +103,14 @@ def check_data(job: Job) -> None:
 
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does: the whole of meta-training, in step with the others."""
-    import torch  # late, as all that comes with it: the driver needs none of it
-    from ray.train.torch import get_device
+    with gc_paused():  # late: the driver needs none of it
+        import torch
+        from ray.train.torch import get_device
 
-    from jobs.training.checkpoints import RayCheckpoints
-    from metaner_core import workers
-    from metaner_core.bundles import bundle
-    from metaner_core.bundles.prepare import prepare
+        from jobs.training.checkpoints import RayCheckpoints
+        from metaner_core import workers
+        from metaner_core.bundles import bundle
+        from metaner_core.bundles.prepare import prepare
 
     job: Job = ray.get(config["job"])
     if not job.gpu:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.common.config import OptionsParser
+from jobs.common.imports import gc_paused
 from jobs.common.progress import told
 from jobs.common.session import connect
 from jobs.training.options import EVERY_SECONDS, TrainingRun, add_training_options, training_run
@@ -59,8 +60,9 @@ def pretrain(job: Job) -> dict[str, Any]:
         storage.require_unused(job.output, "encoder")
     packed = job.packed or pack_text(job)
     manifest = json.loads(storage.read_bytes(storage.join(packed, MANIFEST)))
-    from metaner_core.pretrain.loop import run_name  # late: with it come torch and transformers
-    from metaner_core.pretrain.model import FACTS
+    with gc_paused():  # late: torch and transformers come along
+        from metaner_core.pretrain.loop import run_name
+        from metaner_core.pretrain.model import FACTS
 
     name = run_name(job.settings, manifest["fingerprint"])
     storage.require_unused(job.output, "encoder", run=name)
@@ -83,13 +85,14 @@ def pack_text(job: Job) -> str:
 
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does: the whole of pre-training, in step with the others."""
-    import torch  # late, as all that comes with it: options and text need none of it
-    from ray.train.torch import get_device
+    with gc_paused():  # late: options and text need none of it
+        import torch
+        from ray.train.torch import get_device
 
-    from jobs.training.checkpoints import RayCheckpoints
-    from metaner_core import workers
-    from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, facts, run_name, speed_lines
-    from metaner_core.pretrain.model import write_encoder
+        from jobs.training.checkpoints import RayCheckpoints
+        from metaner_core import workers
+        from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, facts, run_name, speed_lines
+        from metaner_core.pretrain.model import write_encoder
 
     job: Job = config["job"]
     if not job.gpu:

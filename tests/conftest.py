@@ -9,6 +9,7 @@ os.environ["LOG_NAME_UPDATE_INTERVAL_S"] = "10"  # Ray's log monitor, whose line
 
 import fcntl
 import functools
+import gc
 import logging
 import subprocess
 import sys
@@ -20,6 +21,8 @@ import hypothesis
 import pytest
 
 KEY, SECRET = "test-key", "test-secret-" + uuid.uuid4().hex
+
+gc.disable()  # until all is imported, which takes a third less without it
 
 hypothesis.settings.register_profile("metaner", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("metaner")
@@ -46,6 +49,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, or one of two processes would end alone with them."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: 0 if on_ray(item.path) else 1 if item.path in slow else 2)
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import pyarrow as pa
 import ray
 from ray.actor import ActorHandle
 
+from jobs.common.imports import gc_paused
 from jobs.planning.shards import Shard, record_uri
 from jobs.tagging.job import Job
 from jobs.tagging.supervisor import DEATHS, Care, ask
@@ -32,7 +33,8 @@ class TagActor:
     """Holds the bundle; Ray Data gives it shards, a row each. tag: turns documents into rows; None: `tag_documents`."""
 
     def __init__(self, job: Job, found: Input, supervisor: ActorHandle, tag: Tagging | None) -> None:
-        from jobs.tagging import model
+        with gc_paused():
+            from jobs.tagging import model
 
         self.bundle = model.load(job)
         self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag or model.tag_documents

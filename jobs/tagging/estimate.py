@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 
+from jobs.common.imports import gc_paused
 from jobs.tagging.job import Job
 from jobs.tagging.write import parquet_bytes
 from metaner_core.command import say
@@ -88,7 +89,8 @@ class Sampler:
 
     def __init__(self, job: Job, found: Input) -> None:
         started = time.monotonic()
-        from jobs.tagging import model
+        with gc_paused():
+            from jobs.tagging import model
 
         self.job, self.found, self.tag_documents = job, found, model.tag_documents
         self.bundle = model.load(job)

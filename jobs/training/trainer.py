@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jobs.common.imports import gc_paused
 from jobs.training.options import TrainingRun
 from metaner_core import storage
 
@@ -14,8 +15,9 @@ def trainer(
     job: TrainingRun, name: str, worker: Callable[[Mapping[str, Any]], None], config: Mapping[str, Any]
 ) -> "TorchTrainer":
     """A trainer that runs `worker(config)` on each of the job's workers. name: checkpoints of this name are its own."""
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig  # late: torch comes along
-    from ray.train.torch import TorchConfig, TorchTrainer
+    with gc_paused():  # late: torch comes along
+        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
 
     fs, path = storage.filesystem(job.storage)
     resources = {"CPU": 1.0, "GPU": 1.0} if job.gpu else {"CPU": 1.0}

@@ -10,7 +10,7 @@ import pytest
 from cluster.local import free_ports, jobs
 from metaner_core.bundles import bundle
 
-TINY = ("meta_updates=2", "dev_every=1", "tasks_per_update=4")
+TINY = ("meta_updates=2", "dev_every=2", "tasks_per_update=4")
 
 
 @pytest.mark.slow

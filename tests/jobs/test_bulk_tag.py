@@ -25,6 +25,7 @@ from metaner_core.tagging.pipeline import tag_documents
 from metaner_core.text import schema
 from metaner_core.text.document import Document
 from metaner_core.text.rules import Rules
+from tests.support.patient import Patient
 from tests.support.rows import near, written
 
 TEXTS = {
@@ -155,14 +156,6 @@ def test_parquet_to_partitions_on_s3(tiny_bundle: str, s3: str, tmp_path: Path) 
     assert json.loads(storage.read_bytes(f"{s3}/out/manifest.json")) == manifest
     everything = b"".join(storage.read_bytes(file) for file in storage.list_files(f"{s3}/out"))
     assert b"test-secret" not in everything
-
-
-class Patient(supervisor.Supervisor):
-    """Waits for an actor to begin, however long that takes: the seconds of silence are those since then."""
-
-    def state(self) -> dict[str, Any]:
-        begun = any(attempt.batch for attempt in self.running.values())
-        return super().state() | ({} if begun else {"silent": 0.0})
 
 
 def test_a_run_that_stalls_ends_with_the_name_of_what_stalls(

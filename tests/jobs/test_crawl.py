@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from jobs.planning.shards import done
+from jobs.planning.shards import DONE, PLAN, done
 from metaner_core import storage
 from metaner_core.bundles import bundle
 from metaner_core.data import corpora
@@ -91,10 +91,10 @@ def ask(cluster: subprocess.Popen[str], what: str) -> str:
 class Driver:
     """The job's driver as a process."""
 
-    def __init__(self, address: str, bucket: str, output: str, log: Path, *, actors: int) -> None:
+    def __init__(self, address: str, bucket: str, output: str, log: Path) -> None:
         self.output, self.log = output, log
         command = [sys.executable, str(ROOT / "tests" / "support" / "deadly.py"), "--address", address, "--unadapted"]
-        command += ["--bundle", f"{bucket}/bundle", "--input", f"{bucket}/in", "--output", output, f"--actors={actors}"]
+        command += ["--bundle", f"{bucket}/bundle", "--input", f"{bucket}/in", "--output", output, "--actors=2"]
         command += ["--shard-mb=0.004", "--languages", *LANGUAGES, "--every-seconds=5"]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
         with log.open("ab") as file:
@@ -103,16 +103,13 @@ class Driver:
     def wait(self) -> None:
         assert self.process.wait(300) == 0, self.log.read_text()[-4000:]
 
-    def wait_for(self, shards: int) -> set[str]:
-        """The shards that are done, as soon as there are so many."""
+    def wait_for(self, files: int, folder: str = DONE) -> None:
+        """Until so many are in a folder of the output: of that which holds a file for each shard that is done."""
         deadline = time.monotonic() + 200
-        while time.monotonic() < deadline:
-            found = done(self.output)
-            if len(found) >= shards:
-                return found
-            assert self.process.poll() is None, self.log.read_text()[-4000:]
+        while len(found := storage.list_files(f"{self.output}/{folder}")) < files:
+            late = time.monotonic() > deadline or self.process.poll() is not None
+            assert not late, f"{len(found)} of {files} in {folder}/: {self.log.read_text()[-4000:]}"
             time.sleep(0.6)
-        raise AssertionError(f"{len(found)} of {shards} shards were done: {self.log.read_text()[-4000:]}")
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -138,12 +135,12 @@ def test_killed_drivers_actors_and_nodes_leave_the_rows_of_one_process_that_noth
     address = cluster.stdout.readline().strip()
     broken = f"{crawl}/broken"
     kept: dict[str, bytes] = {}
-    for actors, shards in ((2, 6), (1, 10)):
-        driver = Driver(address, crawl, broken, tmp_path / "broken.log", actors=actors)
-        driver.wait_for(shards)
+    for folder, files in ((PLAN, 1), (DONE, 8)):  # while it looks through the input, then in the middle
+        driver = Driver(address, crawl, broken, tmp_path / "broken.log")
+        driver.wait_for(files, folder)
         driver.kill()
         kept |= {name: storage.read_bytes(f"{broken}/done/{name}.json") for name in done(broken)}
-    driver = Driver(address, crawl, broken, tmp_path / "broken.log", actors=2)
+    driver = Driver(address, crawl, broken, tmp_path / "broken.log")
     driver.wait_for(len(kept) + 2)
     assert int(ask(cluster, "kill"))
     driver.wait_for(len(kept) + 6)
