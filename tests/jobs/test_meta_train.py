@@ -86,9 +86,9 @@ def test_a_taken_output_is_refused_before_any_work(two_workers: str) -> None:
         meta_train(job(Path("unused"), output=f"{two_workers}/bundle", settings=other))
 
 
-def test_what_is_finished_is_not_done_again(two_workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_finished_is_not_done_again(two_workers: str, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.meta_train.trainer", None)
-    manifest = meta_train(job(Path("unused"), output=f"{two_workers}/bundle"))
+    manifest = meta_train(job(Path("unused"), encoder=encoder, output=f"{two_workers}/bundle"))
     assert manifest == bundle.load(f"{two_workers}/bundle").manifest
 
 
