@@ -17,6 +17,8 @@ from torch import nn
 from metaner_core.model.transformer import CLASSIFIER, Packed, narrow
 
 Names = tuple[str, ...]
+ALL = slice(None)
+BLOCK = 2**18  # numbers of a matrix that are formed at once on a CPU, 1 MiB: a few of them fit into its cache
 
 
 @dataclass
@@ -213,6 +215,13 @@ class Traced(Recorded):
 def chunks(many: int, at_once: int) -> Iterator[range]:
     for start in range(0, many, at_once):
         yield range(start, min(start + at_once, many))
+
+
+def blocks(matrix: torch.Tensor) -> Iterator[slice]:
+    """Rows of a matrix [out, in], BLOCK numbers at a time."""
+    rows, width = matrix.shape
+    for part in chunks(rows, max(1, BLOCK // width)):
+        yield slice(part.start, part.stop)
 
 
 def gathered(trace: Trace, names: Names, units: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
