@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from metaner_core.bundles import bundle
+from metaner_core.engine import threads
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.method.adapt import Engine
 from metaner_core.model import tagger
@@ -131,12 +132,15 @@ class Products(TorchDispatchMode):
 @pytest.mark.parametrize("together", [1, 5])
 def test_no_matrix_of_a_weights_size_is_formed(together, monkeypatch):
     monkeypatch.setattr(BatchedEngine, "_at_once", lambda self, size: together)
+    monkeypatch.setattr(threads, "count", lambda device: 1)  # what is looked at is this thread's
     formed = {}
     for kind in ("adam", *KINDS):
         engine = batched(tiny_engine(dataclasses.replace(SETTINGS, adapt_optimizer=kind)))
-        shapes = {tuple(p.shape) for p in engine.tagger.trained().values() if p.ndim == 2} | {(96, 32)}  # q, k, v
-        with Products(shapes) as products:
-            engine.adapted(engine.source, SUPPORT)
+        # Of the encoder's weights, and of queries, keys and values side by side.
+        shapes = {tuple(p.shape) for p in engine.tagger.encoder.parameters() if p.requires_grad and p.ndim == 2}
+        short = engine.source[:7]  # the next has as many tokens as weights have rows, 32
+        with Products(shapes | {(96, 32)}) as products:
+            engine.adapted(short, SUPPORT[:7] % 7)
         formed[kind] = products.found
     assert formed["adam"] > 0
     assert (formed["sgd"], formed["scaled_sgd"]) == (0, 0)
