@@ -29,7 +29,7 @@ from metaner_core.model.transformer import Noise, Packed, embed, finish, pack, r
 from metaner_core.settings import Settings
 
 log = logging.getLogger(__name__)
-CPU_WAVE, GPU_WAVE = 2**29, 2**33  # numbers that a wave's tokens may take in memory: 2 GiB and 32 GiB in fp32
+CPU_WAVE, GPU_WAVE = 2**26, 2**32  # numbers that a wave's tokens may take in memory: 256 MiB and 16 GiB in fp32
 GPU_NUMBERS = 2**29  # numbers of sets' gradients that are formed at once: 2 GiB in fp32, and as much for their step
 
 
@@ -52,15 +52,15 @@ class Shared:
 
 @dataclass(frozen=True)
 class BatchedEngine(Engine):
-    """tokens: budget of support and query tokens of one wave; None: what CPU_WAVE or GPU_WAVE has room for, which on a
-    CPU is divided by torch's threads: each works on a wave of its own.
+    """tokens: budget of one wave, as `waves` counts; None: what CPU_WAVE or GPU_WAVE has room for, which on a CPU is
+    divided by torch's threads: each works on a wave of its own.
 
     precision: `fp32`, or `bf16` for the linear layers' products in adapting (docs/findings/engine.md: what changes).
 
-    Memory beyond the model's own, in numbers of the model's precision: for each token of a wave 4 Σ (in + out) over the
-    trained linear layers (a quarter of it the trace, the rest what autograd and the passes hold meanwhile; measured on
-    the CPU), and for the weights that are formed together three times their numbers: on a CPU per_task.BLOCK (for
-    bertadam the largest layer's out x in), on a GPU GPU_NUMBERS.
+    Memory beyond the model's own, in numbers of the model's precision: for each source token of a wave 2 Σ (in + out)
+    over the trained linear layers (half of it the trace, the rest what autograd and the passes hold meanwhile; measured
+    on the CPU: 1.5 Σ), and for the weights that are formed together three times their numbers: on a CPU
+    per_task.BLOCK (for bertadam the largest layer's out x in), on a GPU GPU_NUMBERS.
     """
 
     tokens: int | None = None
@@ -214,7 +214,7 @@ class BatchedEngine(Engine):
             return self.tokens
         shapes = [p.shape for p in self.tagger.trained().values() if p.ndim == 2]
         room = CPU_WAVE if torch.device(self.device).type == "cpu" else GPU_WAVE
-        return max(1, room // (4 * sum(map(sum, shapes)) * threads.count(self.device)))
+        return max(1, room // (2 * sum(map(sum, shapes)) * threads.count(self.device)))
 
     def _at_once(self, size: int) -> int:
         return 1 if torch.device(self.device).type == "cpu" else max(1, GPU_NUMBERS // size)

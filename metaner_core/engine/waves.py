@@ -1,12 +1,13 @@
 """Which sentences the engine takes together: those that share most, up to a budget of tokens."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from metaner_core.model.encoding import Encoded
 
 Support = tuple[int, ...]  # ids of source sentences
+QUERIES = 8  # query tokens that take the memory of a support token, whose trace is kept for as long as the wave lasts
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,28 @@ def in_order(queries: Sequence[Query]) -> list[Query]:
 
 
 def waves(queries: Sequence[Query], source: Sequence[Encoded], budget: int) -> Iterator[list[Query]]:
-    """Queries, in their order, in waves of at most `budget` support and query tokens, or of one that alone has more."""
+    """Queries, in their order, in waves of at most `budget` tokens, or of one query that alone has more.
+
+    A token of a source sentence counts as one, of a query as one QUERIES-th.
+    """
     wave: list[Query] = []
     used, inside = 0, set[object]()
     for query in queries:
         units = units_of(*query.set)
-        cost = sum(tokens_of(source[unit[0]]) for unit in units if unit not in inside) + query.tokens
-        if wave and used + cost > budget:
+        cost = _cost(query, (unit for unit in units if unit not in inside), source)
+        if wave and used + cost > QUERIES * budget:
             yield wave
             wave, used, inside = [], 0, set()
-            cost = sum(tokens_of(source[unit[0]]) for unit in units) + query.tokens
+            cost = _cost(query, units, source)
         wave.append(query)
         inside |= set(units)
         used += cost
     if wave:
         yield wave
+
+
+def _cost(query: Query, units: Iterable[tuple[int, object]], source: Sequence[Encoded]) -> int:
+    return QUERIES * sum(tokens_of(source[i]) for i, _ in units) + query.tokens
 
 
 def units_of(support: Support, noise: int) -> list[tuple[int, object]]:
