@@ -71,7 +71,7 @@ class Job:
         return max(1, int(self.shard_mb * 2**20))
 
     def settings(self) -> dict[str, Any]:
-        """EngineConfig it runs, without what it reads and writes."""
+        """How it runs, without what it reads and writes."""
         others = ("source", "bundle", "output", "rules", "adapted", "config")
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
 

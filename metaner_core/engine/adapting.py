@@ -35,7 +35,7 @@ GPU_NUMBERS = 2**29  # numbers of sets' gradients that are formed at once: 2 GiB
 
 @dataclass
 class Shared:
-    """EngineConfig much work was shared. sentences asked for, distinct ones among them, support sets adapted to, source
+    """How much work was shared. sentences asked for, distinct ones among them, support sets adapted to, source
     sentences gone through forward and backward, waves, and waves halved for lack of GPU memory."""
 
     sentences: int = 0
