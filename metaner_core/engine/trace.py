@@ -17,6 +17,7 @@ from torch import nn
 from metaner_core.model.transformer import CLASSIFIER, Packed, narrow
 
 Names = tuple[str, ...]
+Picked = slice | torch.Tensor  # of rows
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Trace:
 
 
 class Rows:
-    """Which rows of an [N, d] matrix belong to which unit: a unit's stand together, in the order of the units."""
+    """Which rows of an [N, d] matrix belong to which unit: as a rule a unit's stand together, in the units' order."""
 
     def __init__(self, counts: torch.Tensor) -> None:
         """counts: [units] rows of each."""
@@ -47,7 +48,15 @@ class Rows:
         self.owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
         self.starts = (counts.cumsum(0) - counts).tolist()
         self.device = counts.device
+        self._places: Sequence[Sequence[int]] | None = None
         self._indices: dict[object, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @staticmethod
+    def scattered(places: Sequence[Sequence[int]], device: torch.device) -> "Rows":
+        """Of units whose rows stand anywhere. Has no slices, and owner is of rows put together in the units' order."""
+        found = Rows(torch.tensor([len(rows) for rows in places], dtype=torch.long, device=device))
+        found._places = places
+        return found
 
     def slice(self, unit: int) -> slice:
         return slice(self.starts[unit], self.starts[unit] + self.counts[unit])
@@ -59,8 +68,19 @@ class Rows:
             self._indices[key] = self._index(sets)
         return self._indices[key]
 
+    def of(self, units: Sequence[int]) -> Picked:
+        """What picks the rows of some units, one unit's after the other's."""
+        if self._places is None and len(units) == 1:
+            return self.slice(units[0])
+        return self.index([units])[0][0]
+
+    def _own(self, unit: int) -> Sequence[int]:
+        if self._places is not None:
+            return self._places[unit]
+        return range(self.starts[unit], self.starts[unit] + self.counts[unit])
+
     def _index(self, sets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        ranges = [[row for unit in units for row in range(*self.slice(unit).indices(10**12))] for units in sets]
+        ranges = [[row for unit in units for row in self._own(unit)] for units in sets]
         longest = max(map(len, ranges), default=0)
         index = torch.tensor([r + [0] * (longest - len(r)) for r in ranges], dtype=torch.long)
         real = torch.arange(longest) < torch.tensor([len(r) for r in ranges])[:, None]
@@ -217,12 +237,8 @@ def chunks(many: int, at_once: int) -> Iterator[range]:
 
 def gathered(trace: Trace, names: Names, units: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """A [T, in] and D [T, out] of some units."""
-    rows = trace.rows(names)
-    a, d = trace.inputs[names], trace.gradients[names]
-    parts = [rows.slice(unit) for unit in units]
-    if len(parts) == 1:
-        return a[parts[0]], d[parts[0]]
-    return torch.cat([a[p] for p in parts]), torch.cat([d[p] for p in parts])
+    rows = trace.rows(names).of(units)
+    return trace.inputs[names][rows], trace.gradients[names][rows]
 
 
 def gradients(
