@@ -9,7 +9,7 @@ through, and dropped.
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +23,7 @@ from metaner_core.engine.per_task import Adapted, Step
 from metaner_core.engine.sharing.store import Store
 from metaner_core.engine.sharing.waves import Query, Room, Support, ordered, parts, plan, tokens_of, units_of
 from metaner_core.engine.trace import Fixed, Theta, Trace, Traced, rows_of
-from metaner_core.method.adapt import Engine, batch_subwords, by_length
+from metaner_core.method.adapt import Engine, batch_subwords, by_length, silent
 from metaner_core.method.seeds import adaptation_seed
 from metaner_core.model.encoding import Encoded, LabelSet, collate
 from metaner_core.model.tagger import Prediction, Tagger, decode, loss
@@ -93,6 +93,7 @@ class BatchedEngine(Engine):
         batch = collate(sentences, self.tokenizer, overlaps=overlaps, device=self.device)
         packed = pack(batch)
         logits = finish(self.tagger, packed, embed(self.tagger, packed), Fixed(theta), first=0)
+        self.tell(len(sentences))
         return decode(logits, batch, self.label_set)
 
     def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
@@ -145,6 +146,7 @@ class BatchedEngine(Engine):
                 predictions, more = self._halved(wave.queries, room, overlaps)
             found += predictions
             work.add(more)
+            self.tell(len(predictions))
         return found, work
 
     def _halved(self, queries: Sequence[Query], room: Room, overlaps: bool) -> tuple[list[Prediction], Shared]:
@@ -153,7 +155,7 @@ class BatchedEngine(Engine):
         torch.cuda.empty_cache()
         found, work = [], Shared(halved=1)
         for half in (queries[: len(queries) // 2], queries[len(queries) // 2 :]):
-            predictions, more = self._in_waves(half, room, overlaps)
+            predictions, more = dataclasses.replace(self, tell=silent)._in_waves(half, room, overlaps)
             found += predictions
             work.add(more)
         return found, work
@@ -255,8 +257,9 @@ def new_engine(
     settings: Settings,
     source: Sequence[Encoded],
     device: torch.device | str,
+    tell: Callable[[int], object] = silent,
 ) -> Engine:
     """The engine that the config asks for."""
     if config.engine == "reference":
-        return Engine(tagger, tokenizer, label_set, settings, source, device)
-    return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, precision=config.precision)
+        return Engine(tagger, tokenizer, label_set, settings, source, device, tell)
+    return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, tell, precision=config.precision)

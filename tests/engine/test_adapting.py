@@ -153,6 +153,22 @@ def test_what_is_kept_stays_within_its_tokens():
     assert engine.shared.source < 20  # two a sentence, if none were kept from one wave to the next
 
 
+def test_it_tells_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(adapt, "CPU_BATCH", 40)
+    for make, pieces in (
+        (batched, range(3, 10)),
+        (lambda engine, **changes: dataclasses.replace(engine, **changes), [10]),
+    ):
+        told = []
+        engine = make(tiny_engine(SETTINGS), tell=told.append, **({"tokens": 120} if make is batched else {}))
+        engine.adapted(engine.source, SUPPORT)
+        assert (sum(told), len(told) in pieces) == (10, True)
+        told.clear()
+        engine.plain(engine.source)
+        assert sum(told) == 10
+        assert len(told) > 2
+
+
 def test_threads_get_waves_of_about_one_size(monkeypatch):
     engine = tiny_engine(SETTINGS)
     expected = engine.adapted(engine.source, SUPPORT)
