@@ -147,11 +147,28 @@ def test_equal_work_is_done_once():
     assert (shared.sentences, shared.distinct, shared.sets, shared.source, shared.waves) == (8, 4, 2, 3, 1)
 
 
-def test_a_wave_stays_within_its_tokens():
+def test_what_is_kept_stays_within_its_tokens():
     engine = batched(tiny_engine(SETTINGS), tokens=120)
     engine.adapted(engine.source, SUPPORT)
     assert engine.shared.waves > 2
     assert engine.shared.distinct == 10
+    assert engine.shared.source < 20  # two a sentence, if none were kept from one wave to the next
+
+
+def test_it_tells_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(adapt, "CPU_BATCH", 40)
+    for make, pieces in (
+        (batched, range(3, 10)),
+        (lambda engine, **changes: dataclasses.replace(engine, **changes), [10]),
+    ):
+        told = []
+        engine = make(tiny_engine(SETTINGS), tell=told.append, **({"tokens": 120} if make is batched else {}))
+        engine.adapted(engine.source, SUPPORT)
+        assert (sum(told), len(told) in pieces) == (10, True)
+        told.clear()
+        engine.plain(engine.source)
+        assert sum(told) == 10
+        assert len(told) > 2
 
 
 def test_threads_get_waves_of_about_one_size(monkeypatch):
@@ -163,9 +180,9 @@ def test_threads_get_waves_of_about_one_size(monkeypatch):
     sizes = []
     whole = BatchedEngine._together
 
-    def seen(self, wave, overlaps):
-        sizes.append(sum(query.tokens for query in wave))
-        return whole(self, wave, overlaps)
+    def seen(self, queries, *rest):
+        sizes.append(sum(query.tokens for query in queries))
+        return whole(self, queries, *rest)
 
     monkeypatch.setattr(BatchedEngine, "_together", seen)
     assert_same(two.adapted(engine.source, SUPPORT), expected)
@@ -179,10 +196,10 @@ def test_out_of_gpu_memory_it_goes_on_with_halves_and_counts_them(monkeypatch):
     expected = engine.adapted(engine.source, SUPPORT)
     whole = BatchedEngine._together
 
-    def small_gpu(self, wave, overlaps):
-        if len(wave) > 3:
+    def small_gpu(self, queries, *rest):
+        if len(queries) > 3:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return whole(self, wave, overlaps)
+        return whole(self, queries, *rest)
 
     monkeypatch.setattr(BatchedEngine, "_together", small_gpu)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
@@ -192,7 +209,7 @@ def test_out_of_gpu_memory_it_goes_on_with_halves_and_counts_them(monkeypatch):
 
 
 def test_what_does_not_fit_even_alone_is_an_error(monkeypatch):
-    def no_gpu(self, wave, overlaps):
+    def no_gpu(self, *rest):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(BatchedEngine, "_together", no_gpu)

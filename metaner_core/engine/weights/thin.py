@@ -32,10 +32,7 @@ class Thin(Adapted):
 
     def _of_bias(self, names: Names) -> torch.Tensor:
         """What the step adds to the bias, [sets, out]."""
-        rows, d = self._support.rows(names), self._support.gradients[names]
-        d = d.to(_wide(d))
-        units = d.new_zeros(len(rows.counts), d.shape[1]).index_add_(0, rows.owner, d)
-        g = self._step.ready_(self._sums(units), axes=1, parts=self._theta.outputs(names))
+        g = self._step.ready_(self._sums(self._support.bias(names)), axes=1, parts=self._theta.outputs(names))
         return self._step.first(g.new_zeros(()), g, axes=1)
 
     def _in_turn(self, names: Names, x: torch.Tensor, found: torch.Tensor) -> None:
