@@ -6,7 +6,8 @@
 
 Only ratios between rows of one run mean something. Every row is warmed up and then measured in turn with the others,
 several rounds of it. A ratio is taken within each round, where the machine is most alike; the median counts, and the
-least and the greatest stand beside it. The reference loop runs under the same settings of allocator and threads.
+least and the greatest stand beside it. The reference loop runs under the same settings of allocator and threads; it
+adapts by Adam, and so do all rows but those that say thin.
 """
 
 import ctypes
