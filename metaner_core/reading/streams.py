@@ -134,26 +134,46 @@ class _Checked(io.RawIOBase):
         return len(content)
 
 
-class _Gzip:
-    """zlib's decompressor with the manners of those of bz2 and lzma: it keeps what it was given and has not used."""
+class Inflater:
+    """One gzip member, with the manners of bz2's and lzma's decompressors: what is given and not used is kept.
+
+    Where it is damaged all that comes before is given out first; zlib itself would keep what it has of that to itself.
+    """
 
     def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(wbits=31)
+        self._zlib, self._error = zlib.decompressobj(wbits=31), None  # type: tuple[Any, zlib.error | None]
 
     @property
     def eof(self) -> bool:
-        return self._zlib.eof
+        return bool(self._zlib.eof)
 
     @property
     def unused_data(self) -> bytes:
-        return self._zlib.unused_data
+        return bytes(self._zlib.unused_data)
 
     def decompress(self, content: bytes, size: int) -> bytes:
-        return self._zlib.decompress(self._zlib.unconsumed_tail + content, size)
+        """At most so many bytes; none if it needs more content. Raises zlib.error."""
+        if self._error:
+            raise self._error
+        before, content = self._zlib.copy(), self._zlib.unconsumed_tail + content
+        try:
+            return bytes(self._zlib.decompress(content, size))
+        except zlib.error as error:
+            self._error = error
+        found = bytearray()
+        try:
+            for n in range(len(content)):  # byte by byte: what a call has made when it fails is lost
+                given = content[n : n + 1]
+                while byte := before.decompress(given, 1):
+                    found += byte
+                    given = before.unconsumed_tail
+        except zlib.error:
+            pass
+        return bytes(found) or self.decompress(b"", size)
 
 
 _FRESH: dict[str | None, Callable[[], Any]] = {
-    "gz": _Gzip,
+    "gz": Inflater,
     "bz2": bz2.BZ2Decompressor,
     "xz": partial(lzma.LZMADecompressor, format=lzma.FORMAT_XZ),
 }

@@ -117,19 +117,22 @@ def _problem(window: Window, start: int, size: int, end: bytes) -> str | None:
     if not (PADDING.fullmatch(behind) or LINE.match(behind) or HEADER_OF_WARC.search(behind)):
         return "more text than its length says stands behind it"
     inner = held.find(b"WARC/", start, last) >= 0 and BEGINNING.finditer(held, start, last)
-    if inner and any(_ends_at(held, found.start(), last) for found in inner):
+    if inner and any(_is_record(held, found.start(), last) for found in inner):
         return "its length says that other records are part of it"
     return None
 
 
-def _ends_at(held: bytearray, at: int, last: int) -> bool:
-    """Whether a record begins here whose content ends at last."""
+def _is_record(held: bytearray, at: int, last: int) -> bool:
+    """Whether a record begins here whose content ends at last, or in front of another record."""
     line = LINE.match(held, at)
     assert line
     end = held.find(2 * line[1], at, at + HEADER_BYTES)
     headers = parsed(bytes(held[line.end() : end]), line[1]) if end >= 0 else None
     size = length(headers) if headers else None
-    return size is not None and end + 2 * len(line[1]) + size == last
+    if size is None:
+        return False
+    end += 2 * len(line[1]) + size
+    return end == last or (end < last and bool(LINE.match(held, end + 2 * len(line[1]))))
 
 
 def _broken(

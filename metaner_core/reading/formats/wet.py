@@ -20,6 +20,7 @@ from metaner_core.reading.streams import (
     CHUNK_BYTES,
     GZIP,
     Damaged,
+    Inflater,
     compression,
     opened,
 )
@@ -115,7 +116,7 @@ class _Member(io.RawIOBase):
     """One gzip member as a stream. Reading raises Damaged, each time, once it cannot go on."""
 
     def __init__(self, stream: io.BufferedReader, offset: int) -> None:
-        self._stream, self._gzip, self._input = stream, zlib.decompressobj(wbits=31), b""
+        self._stream, self._gzip, self._input = stream, Inflater(), b""
         self.damage: str | None = None
         stream.seek(offset)
 
@@ -128,15 +129,15 @@ class _Member(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         while self.damage is None and not self._gzip.eof:
+            given, self._input = self._input, b""
             try:
-                content = self._gzip.decompress(self._input, size)
+                content = self._gzip.decompress(given, size)
             except zlib.error as error:
                 self.damage = str(error)
                 break
-            self._input = self._gzip.unconsumed_tail
             if content:
                 return content
-            if not self._gzip.eof and not self._input:
+            if not self._gzip.eof:
                 self._input = self._stream.read(CHUNK_BYTES)
                 self.damage = None if self._input else "the file ends in the middle of a gzip member"
         if self.damage is not None:
