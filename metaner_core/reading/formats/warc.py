@@ -20,6 +20,7 @@ BEGINNING = re.compile(rb"WARC/\d\.\d\r?\n[!-9;-~]{1,80}:")  # a record's first 
 LINE = re.compile(rb"WARC/\d\.\d(\r?\n)")
 HEADER = re.compile(rb"[!-9;-~]+:.*", re.DOTALL)
 HEADER_OF_WARC = re.compile(rb"^(WARC-[A-Za-z-]+|Content-(Length|Type)):", re.MULTILINE)
+ONCE = ("warc-type", "warc-record-id", "content-length")  # in a record's header
 PADDING = re.compile(rb"[\0\r\n \t]*")
 
 
@@ -159,7 +160,7 @@ def _skip_to_next(window: Window, start: int) -> None:
 
 
 def parsed(header: bytes, end_of_line: bytes) -> dict[str, str] | None:
-    """Headers by their names in small letters, the first of each name; None if a line is no header."""
+    """Headers by their names in small letters, the first of each name; None if they are not those of one record."""
     found: dict[str, str] = {}
     last = None
     for line in header.split(end_of_line):
@@ -168,7 +169,7 @@ def parsed(header: bytes, end_of_line: bytes) -> dict[str, str] | None:
         elif HEADER.fullmatch(line):
             name, _, value = line.partition(b":")
             last = name.decode("ascii").lower()
-            if last == "content-length" and last in found and found[last] != _text(value):
+            if last in found and last in ONCE:  # two headers that ran into each other
                 return None
             found.setdefault(last, _text(value))
         else:
