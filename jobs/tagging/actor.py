@@ -6,8 +6,8 @@ import os
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 import pyarrow as pa
 import ray
@@ -16,7 +16,7 @@ from ray.actor import ActorHandle
 from jobs.common.imports import gc_paused
 from jobs.planning.shards import Shard, record_uri
 from jobs.tagging.job import Job
-from jobs.tagging.supervisor import DEATHS, Care, ask
+from jobs.tagging.supervisor import DEATHS, FEW, Care, ask
 from jobs.tagging.write import write_tables
 from metaner_core import storage
 from metaner_core.reading.files import read
@@ -26,19 +26,27 @@ from metaner_core.tagging.batches import take
 from metaner_core.text import schema
 from metaner_core.text.document import Document, Row
 
-Tagging = Callable[..., list[Row]]  # as metaner_core.tagging.pipeline.tag_documents, which is meant where none is given
+Tagging = Callable[
+    ..., Iterable[Row]
+]  # as metaner_core.tagging.pipeline.iter_documents, which is meant where none is given
+ROWS = 64  # made at a time: a row takes a hundred times its text
+TELL_SECONDS = 2.0
 
 
 class TagActor:
-    """Holds the bundle; Ray Data gives it shards, a row each. tag: turns documents into rows; None: `tag_documents`."""
+    """Holds the bundle; Ray Data gives it shards, a row each.
+
+    tag: turns documents into rows; None: `iter_documents`.
+    """
 
     def __init__(self, job: Job, found: Input, supervisor: ActorHandle, tag: Tagging | None) -> None:
         with gc_paused():
             from jobs.tagging import model
 
-        self.bundle = model.load(job)
-        self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag or model.tag_documents
+        self.bundle = model.load(job, self._tell)
+        self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag or model.iter_documents
         self.worker, self.actor = here()
+        self._ahead, self._told, self._shard = 0, 0.0, ""
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         for line in rows["shard"].to_pylist():
@@ -83,14 +91,16 @@ class TagActor:
         while at < shard.documents:
             last = self._last(at, shard, care)
             ask(self.supervisor.begin.remote(shard.name, at, last, progress(summary)))
+            self._ahead, self._shard = 0, shard.name
             batch = list(take(documents, last - at, characters))
             if not batch:
                 planned = f"{shard.documents} were found when the job began"
                 raise RuntimeError(f"shard {shard.name} has {at} documents, {planned}: the input changed meanwhile")
-            rows = [self._rejected(batch[0])] if at in care.rejected else self._rows(batch)
-            for tables, table in zip((tagged, other), schema.tables(rows), strict=True):
-                tables.append(table)
-            summary += Summary.of(rows)
+            rows = iter([self._rejected(batch[0])]) if at in care.rejected else self._rows(batch)
+            while some := list(islice(rows, ROWS)):
+                for tables, table in zip((tagged, other), schema.tables(some), strict=True):
+                    tables.append(table)
+                summary += Summary.of(some)
             at += len(batch)
         return (pa.concat_tables(tagged), pa.concat_tables(other)), summary
 
@@ -99,13 +109,25 @@ class TagActor:
         apart = care.alone | care.rejected
         if at in apart:
             return at + 1
-        return min([shard.documents, at + self.job.batch_size, *(n for n in apart if n > at)])
+        few = at in care.few
+        others = apart if few else apart | care.few
+        most = min(FEW, self.job.batch_size) if few else self.job.batch_size
+        return min([shard.documents, at + most, *(n for n in others if n > at)])
 
-    def _rows(self, batch: Sequence[Document]) -> list[Row]:
-        rows = self.tag(self.bundle, batch, rules=self.job.rules, adapted=self.job.adapted)
-        if len(rows) != len(batch):
-            raise RuntimeError(f"{len(batch)} documents went in, {len(rows)} rows came out; the first is {batch[0].id}")
-        return rows
+    def _rows(self, batch: Sequence[Document]) -> Iterator[Row]:
+        made = 0
+        for row in self.tag(self.bundle, batch, rules=self.job.rules, adapted=self.job.adapted):
+            made += 1
+            yield row
+        if made != len(batch):
+            raise RuntimeError(f"{len(batch)} documents went in, {made} rows came out; the first is {batch[0].id}")
+
+    def _tell(self, sentences: int) -> None:
+        """Of the engine's progress within a batch, so that a large one is not taken for one that hangs."""
+        self._ahead += sentences
+        if time.monotonic() - self._told >= TELL_SECONDS:
+            self._told = time.monotonic()
+            self.supervisor.work.remote(self._shard, self._ahead)
 
     def _rejected(self, document: Document) -> Row:
         from metaner_core.text.screening import rejected  # late, as the model is

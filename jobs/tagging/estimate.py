@@ -94,7 +94,7 @@ class Sampler:
         with gc_paused():
             from jobs.tagging import model
 
-        self.job, self.found, self.tag_documents = job, found, model.tag_documents
+        self.job, self.found, self.tag_documents = job, found, model.iter_documents
         self.bundle = model.load(job)
         self.startup = time.monotonic() - started
 
@@ -111,7 +111,7 @@ class Sampler:
     def _tag(self, place: Stretch) -> tuple[pa.Table, dict[str, Any]]:
         started = time.monotonic()
         some = list(read(self.found, place))
-        rows = self.tag_documents(self.bundle, some, rules=self.job.rules, adapted=self.job.adapted)
+        rows = list(self.tag_documents(self.bundle, some, rules=self.job.rules, adapted=self.job.adapted))
         table, _ = schema.tables(rows)
         sentences = sum(len(row["sentences"]) for row in rows if row["outcome"] == schema.TAGGED)
         facts = {"documents": len(some), "sentences": sentences, "seconds": time.monotonic() - started}

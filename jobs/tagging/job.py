@@ -50,7 +50,7 @@ class Job:
     actors: int = 1
     gpu: bool = False
     threads: int = 1
-    batch_size: int = 64
+    batch_size: int = 4096
     engine: str = "batched"
     precision: str = "fp32"
     stall_minutes: float = 30
@@ -71,7 +71,7 @@ class Job:
         return max(1, int(self.shard_mb * 2**20))
 
     def settings(self) -> dict[str, Any]:
-        """EngineConfig it runs, without what it reads and writes."""
+        """How it runs, without what it reads and writes."""
         others = ("source", "bundle", "output", "rules", "adapted", "config")
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
 
@@ -169,7 +169,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--engine", default="batched", choices=KINDS, help="reference: one sentence at a time, to check")
     group.add_argument("--actors", type=int, default=1, help="copies of the model (default: 1)")
     group.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
-    group.add_argument("--batch-size", type=int, default=64, help="documents tagged together (default: 64)")
+    group.add_argument("--batch-size", type=int, default=4096, help="documents tagged together at most (default: 4096)")
     group.add_argument("--every-seconds", type=float, default=10, help="between lines of progress (default: 10)")
     group.add_argument("--stall-minutes", type=float, default=30, help="without progress, then end (default: 30)")
     add_ray_options(parser)

@@ -1,5 +1,7 @@
 """The model in an actor of a tagging run. To be imported late: with it come torch and transformers, some seconds."""
 
+from collections.abc import Callable
+
 import torch
 
 from jobs.common.device import device
@@ -7,13 +9,15 @@ from jobs.tagging.job import Job
 from metaner_core.bundles import bundle
 from metaner_core.bundles.bundle import Bundle
 from metaner_core.engine.config import EngineConfig
-from metaner_core.tagging.pipeline import tag_documents
+from metaner_core.method.adapt import silent
+from metaner_core.tagging.pipeline import iter_documents
 
-__all__ = ["load", "tag_documents"]
+__all__ = ["iter_documents", "load"]
 
 
-def load(job: Job) -> Bundle:
-    """The job's bundle, as it is to be used, where it is to be used."""
+def load(job: Job, tell: Callable[[int], object] = silent) -> Bundle:
+    """The job's bundle, as it is to be used, where it is to be used. tell: of progress, as engines do."""
     if not job.gpu:
         torch.set_num_threads(job.threads)
-    return bundle.load(job.bundle, device=device(job.gpu), config=EngineConfig(job.engine, job.precision))
+    config = EngineConfig(job.engine, job.precision)
+    return bundle.load(job.bundle, device=device(job.gpu), config=config, tell=tell)

@@ -20,13 +20,16 @@ from metaner_core.text import schema
 
 DEATHS = 2  # of workers that had one document in flight: then it is rejected
 MOST_DEATHS = 5  # of workers at one such document, or while they wrote one shard: then the job ends
+FEW = 64  # documents in a batch after a larger one was in flight when its worker ended
 MOST_FOUND_OUT = 10  # documents that end their workers, besides one in a hundred: then the job ends
 
 
 @dataclass(frozen=True)
 class Care:
-    """How to take a shard's documents, by their place in it. alone: one by one. rejected: not at all."""
+    """How to take a shard's documents, by their place in it. few: at most FEW at a time. alone: one by one. rejected:
+    not at all."""
 
+    few: frozenset[int] = frozenset()
     alone: frozenset[int] = frozenset()
     rejected: frozenset[int] = frozenset()
 
@@ -40,6 +43,7 @@ class _Attempt:
     since: float
     batch: tuple[int, int] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    ahead: int = 0  # sentences tagged of the documents in flight
 
 
 class Supervisor:
@@ -52,6 +56,7 @@ class Supervisor:
         self.counts = Counter[str]()
         self.deaths = self.found_out = 0
         self.heard = time.monotonic()
+        self._few: dict[str, set[int]] = {}
         self._alone: dict[str, set[int]] = {}
         self._killers: dict[str, Counter[int]] = {}
         self._writing = Counter[str]()
@@ -69,20 +74,26 @@ class Supervisor:
         self.heard = time.monotonic()
         killers = self._killers.get(shard, Counter())
         rejected = frozenset(at for at, deaths in killers.items() if deaths >= DEATHS)
-        return Care(frozenset(self._alone.get(shard, ())) - rejected, rejected)
+        few, alone = (frozenset(places.get(shard, ())) for places in (self._few, self._alone))
+        return Care(few - alone, alone - rejected, rejected)
 
     def begin(self, shard: str, first: int, last: int, counts: Mapping[str, int]) -> None:
         """Documents first to last (exclusive) come next. counts: of the shard so far."""
         attempt = self._attempt(shard)
         self._count(attempt, counts)
-        attempt.batch = (first, last)
+        attempt.batch, attempt.ahead = (first, last), 0
+        self.heard = time.monotonic()
+
+    def work(self, shard: str, sentences: int) -> None:
+        """So many sentences of the documents in flight are tagged."""
+        self._attempt(shard).ahead = sentences
         self.heard = time.monotonic()
 
     def write(self, shard: str, counts: Mapping[str, int]) -> None:
         """All documents are tagged; what is left is to write them."""
         attempt = self._attempt(shard)
         self._count(attempt, counts)
-        attempt.batch = None
+        attempt.batch, attempt.ahead = None, 0
         self.heard = time.monotonic()
 
     def finish(self, shard: str, counts: Mapping[str, int]) -> None:
@@ -94,8 +105,8 @@ class Supervisor:
         self.heard = time.monotonic()
         self._metrics.shards.set(self.finished, tags={"state": "done"})
         self._metrics.shards.set(len(self.running), tags={"state": "in flight"})
-        self._alone.pop(shard, None)
-        self._killers.pop(shard, None)
+        for places in (self._few, self._alone, self._killers):
+            places.pop(shard, None)
 
     def state(self) -> dict[str, Any]:
         """Of the time since it began: shards finished and their counts, counts of those in flight, deaths of workers,
@@ -103,6 +114,7 @@ class Supervisor:
         flying = Counter[str]()
         for attempt in self.running.values():
             flying.update(attempt.counts)
+            flying.update({"sentences": attempt.ahead} if attempt.ahead else {})
         silent = time.monotonic() - self.heard
         counts = {"counts": dict(self.counts), "in_flight": dict(flying)}
         return {"name": self.name, "shards": self.finished, **counts, "deaths": self.deaths, "silent": silent}
@@ -123,7 +135,8 @@ class Supervisor:
         self.deaths += 1
         self._metrics.deaths.inc()
         first, last = attempt.batch or (0, 0)
-        self._alone.setdefault(shard, set()).update(range(first, last))
+        apart = self._alone if last - first <= FEW else self._few
+        apart.setdefault(shard, set()).update(range(first, last))
         killers = self._killers.setdefault(shard, Counter())
         if last - first == 1:
             killers[first] += 1

@@ -13,7 +13,7 @@ import hashlib
 import json
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from metaner_core.data.sentences import fingerprint
 from metaner_core.encoders.encoder import load_encoder, longest_input, trainable_copy
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import BATCHED, EngineConfig
-from metaner_core.method.adapt import Engine
+from metaner_core.method.adapt import Engine, silent
 from metaner_core.method.retrieval import Retrieval, SupportIndex
 from metaner_core.model.encoding import Encoding, LabelSet
 from metaner_core.model.tagger import Tagger
@@ -60,6 +60,7 @@ class Bundle:
     manifest: Mapping[str, Any]
     device: torch.device | str = "cpu"
     config: EngineConfig = BATCHED
+    tell: Callable[[int], object] = silent  # of progress, as engines do
 
     @functools.cached_property
     def encode(self) -> Encoding:
@@ -73,7 +74,9 @@ class Bundle:
     def engine(self) -> Engine:
         source = [self.encode(s.words, s.labels) for s in self.source]
         labels = LabelSet.of(self.settings)
-        return new_engine(self.config, self.tagger, self.tokenizer, labels, self.settings, source, self.device)
+        return new_engine(
+            self.config, self.tagger, self.tokenizer, labels, self.settings, source, self.device, self.tell
+        )
 
     def support(self, sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
         """Ids and similarities [n, K] of the nearest source sentences of each sentence, which is given in words."""
@@ -139,8 +142,11 @@ def load(
     device: torch.device | str = "cpu",
     config: EngineConfig | None = None,
     changes: Mapping[str, Any] | None = None,
+    tell: Callable[[int], object] = silent,
 ) -> Bundle:
     """Read and verify a bundle. config: its engine; None: the batched one in fp32. changes: see `Settings.adapting`.
+
+    tell: called with how many more sentences are tagged, as `adapt.Engine` does.
 
     Raises FileNotFoundError or ValueError naming every file that is missing or altered, and ValueError when the
     retrieval encoder cannot be the one that made the index.
@@ -158,7 +164,7 @@ def load(
         vectors = load_arrays(folder / "index.safetensors")["vectors"]
     _require_its_index(uri, retrieval, vectors, settings)
     source = tuple(Sentence(tuple(row["words"]), tuple(row["labels"])) for row in rows)
-    return Bundle(settings, tagger, tokenizer, retrieval, source, vectors, manifest, device, config or BATCHED)
+    return Bundle(settings, tagger, tokenizer, retrieval, source, vectors, manifest, device, config or BATCHED, tell)
 
 
 def _retrieval(

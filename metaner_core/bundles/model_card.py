@@ -18,17 +18,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from metaner_core import command, storage
+from metaner_core.encoders import e5_small, licences
+from metaner_core.settings import SAME
 
 SHOWN = 10  # scores on the way to the best one
 
-# What is published under these names. Elsewhere the manifest's name of an encoder says nothing about its licence.
-LICENCES = {
-    **dict.fromkeys(("bert-base-multilingual-cased", "google-bert/bert-base-multilingual-cased"), "apache-2.0"),
-    **dict.fromkeys(("bert-base-multilingual-uncased", "google-bert/bert-base-multilingual-uncased"), "apache-2.0"),
-    **dict.fromkeys(("xlm-roberta-base", "FacebookAI/xlm-roberta-base"), "mit"),
-    **dict.fromkeys(("xlm-roberta-large", "FacebookAI/xlm-roberta-large"), "mit"),
-}
-NON_COMMERCIAL = {"license": "other", "license_name": "non-commercial"}  # metaner_core/embedded/README.md says why
 
 EXAMPLES = ("out/bundle", "s3://bucket/bundle --output README.md")
 
@@ -59,7 +53,7 @@ def card(manifest: Mapping[str, Any], place: str, *, exported: str | None = None
         ignore=f", ignore_labels={['O', *extra]!r}" if extra else "",
         window=window if isinstance(window, int) else "a bounded number of",
         longest=window + 2 if isinstance(window, int) else 512,
-        licence=_licence_in_words(_word(manifest.get("encoder"))),
+        licence=_licence_in_words(_encoders(manifest, exported)),
     )
     return f"---\n{_front_matter(manifest, place, exported)}---\n\n{text}"
 
@@ -71,6 +65,7 @@ def _facts(manifest: Mapping[str, Any], settings: Mapping[str, Any], source: Map
         "Source of the labels": manifest.get("source_name"),
         "Sentences of it": f"{sentences:,.0f}" if sentences is not None else None,
         "Encoder": manifest.get("encoder"),
+        "Encoder that finds the neighbours": _retrieval_encoder(manifest),
         "Preset": settings.get("preset"),
         "Bundle": manifest.get("fingerprint"),
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
@@ -89,11 +84,11 @@ def _front_matter(manifest: Mapping[str, Any], place: str, exported: str | None)
         library_name=exported or "metaner",
         pipeline_tag="token-classification",
         tags=[*tags, "onnx"] if exported == "onnx" else tags,
-        base_model=encoder if _hub_name(encoder) else None,
+        base_model=_hub_name(encoder),
         metrics=["f1"] if results else None,
         model_name=_word(Path(place).name) or "metaner",
         eval_results=results or None,
-        **_licence(encoder),
+        **_licence(_encoders(manifest, exported)),
     )
     return found.to_yaml() + "\n"
 
@@ -128,25 +123,47 @@ def _language(manifest: Mapping[str, Any]) -> str:
     return spec.language if spec else "en"
 
 
-def _licence(encoder: str | None) -> dict[str, Any]:
-    if encoder == "embedded":
-        return NON_COMMERCIAL
-    known = LICENCES.get(encoder or "")
-    return {"license": known} if known else {}
+def _encoders(manifest: Mapping[str, Any], exported: str | None) -> list[str | None]:
+    """Whose weights are in it: an exported model retrieves nothing."""
+    own, other = _word(manifest.get("encoder")), _retrieval_encoder(manifest)
+    return [own] if exported or other is None else [own, other]
 
 
-def _licence_in_words(encoder: str | None) -> str:
-    if encoder == "embedded":
-        return "the embedded encoder has read text for non-commercial use only, so this model is for such use too."
-    known = LICENCES.get(encoder or "")
-    return f"the encoder is published under {known}." if known else "that of the encoder, which is not known here."
+def _retrieval_encoder(manifest: Mapping[str, Any]) -> str | None:
+    """The one that finds neighbours, if it is another than the tagger's."""
+    found = _word(_mapping(manifest.get("settings")).get("retrieval_encoder"))
+    return None if found in (SAME, _word(manifest.get("encoder"))) else found
 
 
-def _hub_name(encoder: str | None) -> bool:
-    """Whether it may be a repository on a hub, and is nothing that lies here."""
+def _licence(encoders: Sequence[str | None]) -> dict[str, Any]:
+    found = {licences.of(encoder) for encoder in encoders}
+    if licences.NON_COMMERCIAL in found:
+        return {"license": "other", "license_name": licences.NON_COMMERCIAL}
+    if None in found:
+        return {}
+    known = sorted(map(str, found))
+    return {"license": known[0]} if len(known) == 1 else {"license": "other", "license_name": "-and-".join(known)}
+
+
+def _licence_in_words(encoders: Sequence[str | None]) -> str:
+    words = [_one_in_words("the encoder", licences.of(encoders[0]))]
+    words += [_one_in_words("the one that finds neighbours", licences.of(encoder)) for encoder in encoders[1:]]
+    return "; ".join(words) + "."
+
+
+def _one_in_words(name: str, known: str | None) -> str:
+    if known == licences.NON_COMMERCIAL:
+        return f"{name} has read text for non-commercial use only, so this model is for such use too"
+    return f"{name} is published under {known}" if known else f"that of {name} is not known here"
+
+
+def _hub_name(encoder: str | None) -> str | None:
+    """Its repository on a hub, if it may be one and is nothing that lies here."""
+    if encoder == e5_small.NAME:
+        return e5_small.HUB
     if encoder is None or encoder == "embedded" or Path(encoder).exists():
-        return False
-    return re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", encoder) is not None
+        return None
+    return encoder if re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", encoder) else None
 
 
 def _history(value: Any) -> list[tuple[float, float]]:

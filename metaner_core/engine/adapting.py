@@ -1,14 +1,15 @@
 """Adapting to many sentences at once, exactly: the same predictions as `adapt.Engine`, the reference, in less time.
 
-The adapted model depends on the support set alone, and a set's gradient is a sum over its sentences. So a wave of
-sentences is worked off like this (docs/findings/engine.md has the mathematics and what each part brings):
-equal sentences once; each distinct source sentence forward and backward once; each distinct support set's weights
-formed once, layer by layer, while the sentences that share it pass through, and dropped.
+The adapted model depends on the support set alone, and a set's gradient is a sum over its sentences. So sentences are
+put in the order of their sets and worked off in waves (docs/findings/engine.md has the mathematics and what each part
+brings): equal sentences once; each distinct source sentence forward and backward once, or again if its trace could not
+be kept; each distinct support set's weights formed once, layer by layer, while the sentences that share it pass
+through, and dropped.
 """
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,10 +19,13 @@ from transformers import PreTrainedTokenizerBase
 
 from metaner_core.engine import threads
 from metaner_core.engine.config import PRECISIONS, EngineConfig
-from metaner_core.engine.per_task import Adapted, Step
-from metaner_core.engine.trace import Fixed, Theta, Trace, Traced, rows_of
-from metaner_core.engine.waves import Query, Support, in_order, tokens_of, units_of, waves
-from metaner_core.method.adapt import Engine, batch_subwords, by_length
+from metaner_core.engine.sharing.store import Store
+from metaner_core.engine.sharing.waves import Query, Room, Support, ordered, parts, plan, tokens_of, units_of
+from metaner_core.engine.weights.adapted import Formed
+from metaner_core.engine.weights.steps import Step
+from metaner_core.engine.weights.thin import Thin
+from metaner_core.engine.weights.trace import Fixed, Theta, Trace, Traced, rows_of
+from metaner_core.method.adapt import Engine, batch_subwords, by_length, silent
 from metaner_core.method.seeds import adaptation_seed
 from metaner_core.model.encoding import Encoded, LabelSet, collate
 from metaner_core.model.tagger import Prediction, Tagger, decode, loss
@@ -29,13 +33,15 @@ from metaner_core.model.transformer import Noise, Packed, embed, finish, pack, r
 from metaner_core.settings import Settings
 
 log = logging.getLogger(__name__)
-CPU_WAVE, GPU_WAVE = 2**29, 2**33  # numbers that a wave's tokens may take in memory: 2 GiB and 32 GiB in fp32
+CPU_ROOM, GPU_ROOM = 2**26, 2**31  # numbers of source sentences' traces that are kept: 256 MiB and 8 GiB in fp32
+PASSED = 4  # of the tokens that are kept one in so many goes forward and backward in one wave
+QUERIES = 8  # and so many times as many query tokens are tagged in it, which leave nothing behind
 GPU_NUMBERS = 2**29  # numbers of sets' gradients that are formed at once: 2 GiB in fp32, and as much for their step
 
 
 @dataclass
 class Shared:
-    """EngineConfig much work was shared. sentences asked for, distinct ones among them, support sets adapted to, source
+    """How much work was shared. sentences asked for, distinct ones among them, support sets adapted to, source
     sentences gone through forward and backward, waves, and waves halved for lack of GPU memory."""
 
     sentences: int = 0
@@ -52,15 +58,15 @@ class Shared:
 
 @dataclass(frozen=True)
 class BatchedEngine(Engine):
-    """tokens: budget of support and query tokens of one wave; None: what CPU_WAVE or GPU_WAVE has room for, which on a
-    CPU is divided by torch's threads: each works on a wave of its own.
+    """tokens: of source sentences whose traces are kept at a time; None: what CPU_ROOM or GPU_ROOM has room for, which
+    on a CPU is divided by torch's threads: each works on sentences of its own.
 
     precision: `fp32`, or `bf16` for the linear layers' products in adapting (docs/findings/engine.md: what changes).
 
-    Memory beyond the model's own, in numbers of the model's precision: for each token of a wave 4 Σ (in + out) over the
-    trained linear layers (a quarter of it the trace, the rest what autograd and the passes hold meanwhile; measured on
-    the CPU), and for the weights that are formed together three times their numbers: on a CPU per_task.BLOCK (for
-    bertadam the largest layer's out x in), on a GPU GPU_NUMBERS.
+    Memory beyond the model's own, in numbers of the model's precision, with Σ (in + out) over the trained linear
+    layers: Σ for each of these tokens, 2 Σ for each that goes forward and backward (a PASSED-th of them), and for the
+    weights that are formed together three times their numbers: on a CPU per_task.BLOCK (for bertadam the largest
+    layer's out x in), on a GPU GPU_NUMBERS. It does not grow with the number of sentences.
     """
 
     tokens: int | None = None
@@ -89,6 +95,7 @@ class BatchedEngine(Engine):
         batch = collate(sentences, self.tokenizer, overlaps=overlaps, device=self.device)
         packed = pack(batch)
         logits = finish(self.tagger, packed, embed(self.tagger, packed), Fixed(theta), first=0)
+        self.tell(len(sentences))
         return decode(logits, batch, self.label_set)
 
     def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
@@ -100,13 +107,13 @@ class BatchedEngine(Engine):
             if sentence.ids:
                 places.setdefault(self._query(sentence, ids), []).append(place)
         self.shared.add(Shared(sentences=sum(map(len, places.values())), distinct=len(places)))
+        room = self._room()
+        todo = parts(ordered(places, self.source, room), threads.count(self.device))
         found = [Prediction()] * len(sentences)
-        order = in_order(list(places))
-        todo = threads.evenly(lambda size: list(waves(order, self.source, size)), self._budget(), device=self.device)
-        done = threads.each(lambda wave: self._predictions(wave, overlaps), todo, device=self.device)
-        for wave, (predictions, work) in zip(todo, done, strict=True):
+        done = threads.each(lambda part: self._in_waves(part, room, overlaps), todo, device=self.device)
+        for part, (predictions, work) in zip(todo, done, strict=True):
             self.shared.add(work)
-            for query, prediction in zip(wave, predictions, strict=True):
+            for query, prediction in zip(part, predictions, strict=True):
                 for place in places[query]:
                     found[place] = prediction
         return found
@@ -114,7 +121,7 @@ class BatchedEngine(Engine):
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}; it must be {' or '.join(PRECISIONS)}")
-        if self.precision == "bf16" and self.settings.optimizer == "bertadam":
+        if self.precision == "bf16" and self.settings.adapts_with == "bertadam":
             raise ValueError("precision bf16 is for adam and sgd: BertAdam's weight decay is below its resolution")
 
     def _query(self, sentence: Encoded, ids: Sequence[int]) -> Query:
@@ -123,42 +130,63 @@ class BatchedEngine(Engine):
             return Query(sentence, tuple(ids), noise=adaptation_seed(sentence, self.settings))
         return Query(sentence, tuple(sorted(ids)))
 
-    def _predictions(self, wave: Sequence[Query], overlaps: bool) -> tuple[list[Prediction], Shared]:
-        """A wave's predictions; out of GPU memory, those of its halves."""
-        try:
-            return self._together(wave, overlaps)
-        except torch.cuda.OutOfMemoryError:
-            if len(wave) == 1:
-                raise
-        log.warning("out of GPU memory with %d sentences together, trying halves", len(wave))
+    def _in_waves(self, queries: Sequence[Query], room: Room, overlaps: bool) -> tuple[list[Prediction], Shared]:
+        """Predictions of queries that stand in order. A source sentence's trace is kept while there is room."""
+        todo = plan(queries, self.source, room)
+        theta = Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
+        store = Store(todo.tokens, todo.units, theta.narrow)
+        found: list[Prediction] = []
+        work = Shared()
+        for wave in todo.waves:
+            store.drop(wave.dropped)
+            try:
+                predictions, more = self._together(wave.queries, theta, store, overlaps)
+            except torch.cuda.OutOfMemoryError:
+                if len(wave.queries) == 1:
+                    raise
+                store.clear()
+                predictions, more = self._halved(wave.queries, room, overlaps)
+            found += predictions
+            work.add(more)
+            self.tell(len(predictions))
+        return found, work
+
+    def _halved(self, queries: Sequence[Query], room: Room, overlaps: bool) -> tuple[list[Prediction], Shared]:
+        """Predictions of a wave that was too large for the GPU's memory."""
+        log.warning("out of GPU memory with %d sentences together, trying halves", len(queries))
         torch.cuda.empty_cache()
         found, work = [], Shared(halved=1)
-        for half in (wave[: len(wave) // 2], wave[len(wave) // 2 :]):
-            predictions, more = self._predictions(half, overlaps)
+        for half in (queries[: len(queries) // 2], queries[len(queries) // 2 :]):
+            predictions, more = dataclasses.replace(self, tell=silent)._in_waves(half, room, overlaps)
             found += predictions
             work.add(more)
         return found, work
 
-    def _together(self, wave: Sequence[Query], overlaps: bool) -> tuple[list[Prediction], Shared]:
-        sets = list(dict.fromkeys(query.set for query in wave))
-        units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in wave for u in units_of(*query.set)))}
-        theta = Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
-        trace = self._trace(theta, list(units), sets)
+    def _together(
+        self, queries: Sequence[Query], theta: Theta, store: Store, overlaps: bool
+    ) -> tuple[list[Prediction], Shared]:
+        sets = list(dict.fromkeys(query.set for query in queries))
+        units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in queries for u in query.units))}
+        new = [unit for unit in units if not store.has([unit])]
+        if new:
+            store.put(new, self._trace(theta, new, [key for key in sets if not store.has(units_of(*key))]))
+        trace = store.trace(list(units), torch.device(self.device))
         members = [[units[unit] for unit in units_of(*key)] for key in sets]
-        batch = collate([q.sentence for q in wave], self.tokenizer, overlaps=overlaps, device=self.device)
+        batch = collate([q.sentence for q in queries], self.tokenizer, overlaps=overlaps, device=self.device)
         packed = pack(batch)
         place = {key: n for n, key in enumerate(sets)}
-        tokens, positions = rows_of(packed, self._tensor([place[q.set] for q in wave]), len(sets))
+        tokens, positions = rows_of(packed, self._tensor([place[q.set] for q in queries]), len(sets))
         share = self._shares(sets)
-        step = Step(self.settings.optimizer, self.settings.gamma)
+        step = Step(self.settings.adapts_with, self.settings.gamma)
+        kind = Thin if step.thin else Formed
         with torch.no_grad():
-            weights = Adapted(
+            weights = kind(
                 theta, step, trace, members, share=share, tokens=tokens, positions=positions, together=self._at_once
             )
             x = self._bottom(theta, packed, None)
             logits = finish(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
             found = decode(logits, batch, self.label_set)
-        return found, Shared(sets=len(sets), source=len(units), waves=1)
+        return found, Shared(sets=len(sets), source=len(new), waves=1)
 
     def _trace(self, theta: Theta, units: Sequence[tuple[int, object]], sets: Sequence[tuple[Support, int]]) -> Trace:
         """Forward and backward of every source sentence in the wave, once."""
@@ -209,12 +237,13 @@ class BatchedEngine(Engine):
             return len(set(sentence.first))  # words may share a subword
         return tokens_of(sentence)
 
-    def _budget(self) -> int:
-        if self.tokens:
-            return self.tokens
-        shapes = [p.shape for p in self.tagger.trained().values() if p.ndim == 2]
-        room = CPU_WAVE if torch.device(self.device).type == "cpu" else GPU_WAVE
-        return max(1, room // (4 * sum(map(sum, shapes)) * threads.count(self.device)))
+    def _room(self) -> Room:
+        kept = self.tokens
+        if not kept:
+            width = sum(sum(p.shape) for p in self.tagger.trained().values() if p.ndim == 2)
+            room = CPU_ROOM if torch.device(self.device).type == "cpu" else GPU_ROOM
+            kept = max(1, room // (width * threads.count(self.device)))
+        return Room(kept=kept, passed=max(1, kept // PASSED), queries=max(1, QUERIES * kept // PASSED))
 
     def _at_once(self, size: int) -> int:
         return 1 if torch.device(self.device).type == "cpu" else max(1, GPU_NUMBERS // size)
@@ -231,8 +260,9 @@ def new_engine(
     settings: Settings,
     source: Sequence[Encoded],
     device: torch.device | str,
+    tell: Callable[[int], object] = silent,
 ) -> Engine:
     """The engine that the config asks for."""
     if config.engine == "reference":
-        return Engine(tagger, tokenizer, label_set, settings, source, device)
-    return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, precision=config.precision)
+        return Engine(tagger, tokenizer, label_set, settings, source, device, tell)
+    return BatchedEngine(tagger, tokenizer, label_set, settings, source, device, tell, precision=config.precision)

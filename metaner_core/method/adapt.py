@@ -19,9 +19,16 @@ from metaner_core.settings import Settings
 CPU_BATCH, GPU_BATCH = 2**11, 2**15  # subwords in one batch of unadapted tagging
 
 
+def silent(sentences: int) -> None:
+    """Tells nobody."""
+
+
 @dataclass(frozen=True)
 class Engine:
-    """A tagger ready to predict. source: the labelled source sentences that support ids point to."""
+    """A tagger ready to predict. source: the labelled source sentences that support ids point to.
+
+    tell: called time and again, maybe from several threads, with how many more sentences are tagged.
+    """
 
     tagger: Tagger
     tokenizer: PreTrainedTokenizerBase
@@ -29,6 +36,7 @@ class Engine:
     settings: Settings
     source: Sequence[Encoded]
     device: torch.device | str = "cpu"
+    tell: Callable[[int], object] = silent
 
     def work(self) -> dict[str, int]:
         """What an engine that shares work has counted of it since it was made; the reference shares none."""
@@ -43,6 +51,7 @@ class Engine:
         for rows in by_length(sentences, batch_subwords(self.device)):
             for row, prediction in zip(rows, self._predict([sentences[i] for i in rows], overlaps), strict=True):
                 found[row] = prediction
+            self.tell(len(rows))
         return found
 
     def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
@@ -57,6 +66,7 @@ class Engine:
                 found.extend(self._predict([sentence], overlaps))
             finally:  # whatever happens, the next sentence starts from θ*
                 restore(self.tagger, theta)
+            self.tell(1)
         return found
 
     def _adapt(self, support: Sequence[Encoded], dropout: torch.Generator | None) -> None:
@@ -65,7 +75,7 @@ class Engine:
         steps(
             self.tagger,
             lambda: loss(self.tagger(batch, dropout), batch, reduction=self.settings.batch_loss, max_loss_weight=0.0),
-            optim.fresh(self.settings.optimizer, self.tagger.trained(), self.settings.gamma),
+            optim.fresh(self.settings.adapts_with, self.tagger.trained(), self.settings.gamma),
             self.settings.adapt_steps,
         )
 

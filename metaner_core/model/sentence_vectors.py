@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from metaner_core.model.encoding import Encoded, Window, collate
 from metaner_core.model.transformer import ModuleWeights, Packed, at_positions, embed, pack, run_layers
 
 POOLINGS = ("cls", "mean")
+CPU_BATCH, GPU_BATCH = 2**11, 2**15  # tokens that go through the encoder together
 Ids = tuple[int, ...]
 
 
@@ -60,22 +61,35 @@ class SentenceVectors:
             )
 
     @torch.no_grad()
-    def __call__(self, sentences: Sequence[Sequence[int]], *, batch: int = 64) -> np.ndarray:
+    def __call__(self, sentences: Sequence[Sequence[int]], *, batch: int | None = None) -> np.ndarray:
         """[n, d] float32 from each sentence's subword ids, no special tokens among them; of no subwords: [CLS] [SEP].
 
         Equal sentences get bit-equal vectors. The batches are shared out over the workers of torch.distributed, if it
-        runs, and are the same for any number of them.
+        runs, and are the same for any number of them. batch: tokens in one at most; None: what suits the device.
         """
         own = [tuple(ids[: self._room]) for ids in sentences]
         distinct = sorted(set(own), key=lambda ids: (len(ids), ids))
         device = next(self.encoder.parameters()).device
+        most = batch or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
         found = torch.zeros(len(distinct), self.encoder.config.hidden_size, device=device)
         self.encoder.eval()
-        for at in workers.share(range(0, len(distinct), batch)):
-            found[at : at + batch] = self._vectors(distinct[at : at + batch], device)
+        for rows in workers.share(self._batches(distinct, most)):
+            found[rows.start : rows.stop] = self._vectors(distinct[rows.start : rows.stop], device)
         workers.add_up([found])
         place = {ids: n for n, ids in enumerate(distinct)}
         return found.cpu().numpy()[[place[ids] for ids in own]]
+
+    def _batches(self, sentences: Sequence[Ids], most: int) -> Iterator[range]:
+        """Of at most so many tokens, or of one sentence."""
+        start = tokens = 0
+        for at, ids in enumerate(sentences):
+            cost = len(self._prefix) + len(ids) + 2
+            if at > start and tokens + cost > most:
+                yield range(start, at)
+                start, tokens = at, 0
+            tokens += cost
+        if start < len(sentences):
+            yield range(start, len(sentences))
 
     def _vectors(self, sentences: Sequence[Ids], device: torch.device) -> torch.Tensor:
         packed = self._packed(sentences, device)

@@ -18,7 +18,7 @@ from metaner_core.text.rules import DEFAULT, Rules
 from metaner_core.text.screening import Ready, rejected, screen, writable
 from metaner_core.text.segmentation import Word
 
-__all__ = ["Document", "Row", "Rules", "rejected", "tag_documents", "tag_ready"]
+__all__ = ["Document", "Row", "Rules", "iter_documents", "rejected", "tag_documents", "tag_ready"]
 
 log = logging.getLogger(__name__)
 
@@ -35,41 +35,52 @@ class _Tagged:
 def tag_documents(
     bundle: Bundle, documents: Sequence[Document], *, rules: Rules = DEFAULT, adapted: bool = True
 ) -> list[Row]:
-    """One row for each document, in order; `schema.tables` makes tables of them.
+    """One row for each document, in order; `schema.tables` makes tables of them. As `iter_documents`, all at once."""
+    return list(iter_documents(bundle, documents, rules=rules, adapted=adapted))
+
+
+def iter_documents(
+    bundle: Bundle, documents: Sequence[Document], *, rules: Rules = DEFAULT, adapted: bool = True
+) -> Iterator[Row]:
+    """One row for each document, in order, made when asked for.
 
     Those that are to be tagged are, as `tag_ready` does it; it says what it raises.
     """
     prepared = [screen(document, rules) for document in documents]
-    ready = [p for p in prepared if isinstance(p, Ready)]
-    found = iter(tag_ready(bundle, ready, adapted=adapted))
-    return [next(found) if isinstance(p, Ready) else p for p in prepared]
+    found = tag_ready(bundle, [p for p in prepared if isinstance(p, Ready)], adapted=adapted)
+    return (next(found) if isinstance(p, Ready) else p for p in prepared)
 
 
-def tag_ready(bundle: Bundle, documents: Sequence[Ready], *, adapted: bool = True) -> list[Row]:
-    """One row for each document, in order.
+def tag_ready(bundle: Bundle, documents: Sequence[Ready], *, adapted: bool = True) -> Iterator[Row]:
+    """One row for each document, in order: tagged by the time it returns, made when asked for (it takes much memory).
 
     adapted=False: predictions of θ* itself, no neighbours. All sentences of the documents go through the model
     together. If that fails, each document goes alone and those that fail again are rejected. Raises the model's error
     when it cannot tag a source sentence either: then it is the machine that fails, and no document is to blame.
     """
     try:
-        return _tag(bundle, documents, adapted)
+        return _rows(documents, _tag(bundle, documents, adapted))
     except Exception as error:
         log.warning("the model failed on %d documents together, trying each alone: %r", len(documents), error)
         bundle.engine.plain(bundle.engine.source[:1])
-    return [_tag_alone(bundle, document, adapted) for document in documents]
+    return iter([_tag_alone(bundle, document, adapted) for document in documents])
+
+
+def _rows(documents: Sequence[Ready], tagged: Sequence[_Tagged]) -> Iterator[Row]:
+    rest = iter(tagged)
+    return (_tagged_row(document, [next(rest) for _ in document.sentences]) for document in documents)
 
 
 def _tag_alone(bundle: Bundle, document: Ready, adapted: bool) -> Row:
     try:
-        return _tag(bundle, [document], adapted)[0]
+        return _tagged_row(document, _tag(bundle, [document], adapted))
     except Exception as error:
         bundle.engine.plain(bundle.engine.source[:1])
         return rejected(document.document, f"model: {type(error).__name__}: {error}", document)
 
 
-def _tag(bundle: Bundle, documents: Sequence[Ready], adapted: bool) -> list[Row]:
-    """Rows of documents that have sentences; the sentences of all of them in one list through the model."""
+def _tag(bundle: Bundle, documents: Sequence[Ready], adapted: bool) -> list[_Tagged]:
+    """What is found in the documents' sentences, all of which go through the model in one list."""
     sentences = [sentence for document in documents for sentence in document.sentences]
     if not sentences:
         return []
@@ -82,8 +93,7 @@ def _tag(bundle: Bundle, documents: Sequence[Ready], adapted: bool) -> list[Row]
         predictions = bundle.engine.adapted(encoded, ids)
     else:
         predictions = bundle.engine.plain(encoded)
-    tagged = iter([_Tagged(*parts) for parts in zip(encoded, predictions, neighbours, strict=True)])
-    return [_tagged_row(d, [next(tagged) for _ in d.sentences]) for d in documents]
+    return [_Tagged(*parts) for parts in zip(encoded, predictions, neighbours, strict=True)]
 
 
 def _tagged_row(ready: Ready, tagged: Sequence[_Tagged]) -> Row:

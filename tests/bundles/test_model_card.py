@@ -77,6 +77,7 @@ def test_hubs_read_what_loads_it(exported: str | None, library: str) -> None:
     [
         ("embedded", {"license": "other", "license_name": "non-commercial"}),
         ("FacebookAI/xlm-roberta-base", {"license": "mit", "base_model": "FacebookAI/xlm-roberta-base"}),
+        ("e5-small", {"license": "mit", "base_model": "intfloat/multilingual-e5-small"}),
         ("someone/encoder", {"base_model": "someone/encoder"}),
         ("s3://bucket/xlm-roberta-base", {}),
         ("/data/xlm-roberta-base", {}),
@@ -86,6 +87,31 @@ def test_hubs_read_what_loads_it(exported: str | None, library: str) -> None:
 def test_licence_and_base_model_are_given_where_they_are_known(encoder: str | None, expected: dict[str, str]) -> None:
     found = front_matter(card(changed(encoder=encoder), "x"))
     assert {key: found[key] for key in ("license", "license_name", "base_model") if key in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("encoder", "finds", "expected"),
+    [
+        ("e5-small", "same", {"license": "mit"}),
+        ("e5-small", "xlm-roberta-base", {"license": "mit"}),
+        ("bert-base-multilingual-cased", "e5-small", {"license": "other", "license_name": "apache-2.0-and-mit"}),
+        ("e5-small", "embedded", {"license": "other", "license_name": "non-commercial"}),
+        ("e5-small", "out/unknown", {}),
+    ],
+)
+def test_the_licence_is_that_of_both_encoders(encoder: str, finds: str, expected: dict[str, str]) -> None:
+    manifest = changed(encoder=encoder, settings={**MANIFEST["settings"], "retrieval_encoder": finds})
+    found = front_matter(card(manifest, "x"))
+    assert {key: found[key] for key in ("license", "license_name") if key in found} == expected
+
+
+def test_an_exported_model_has_nothing_of_the_encoder_that_finds_neighbours() -> None:
+    manifest = changed(encoder="e5-small", settings={**MANIFEST["settings"], "retrieval_encoder": "embedded"})
+    own, exported = card(manifest, "x"), card(manifest, "x", exported="onnx")
+    assert "the one that finds neighbours has read text for non-commercial use only" in own
+    assert "- Encoder that finds the neighbours: `embedded`" in own
+    assert front_matter(exported)["license"] == "mit"
+    assert "Licence: the encoder is published under mit." in exported
 
 
 def test_a_folder_that_lies_here_is_no_base_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings, strategies
 
 from metaner_core.bundles import bundle
-from metaner_core.engine import per_task, threads
+from metaner_core.engine import threads
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.config import EngineConfig
+from metaner_core.engine.weights import trace
 from metaner_core.method import adapt
 from metaner_core.model.encoding import Encoding
 from metaner_core.model.tagger import Prediction
@@ -40,6 +41,12 @@ VARIANTS = {
     "bertadam": {"optimizer": "bertadam"},
     "sgd": {"optimizer": "sgd", "gamma": 0.05},
     "loss of all tokens": {"batch_loss": "mean_of_tokens", "loss_tokens": "all"},
+    "scaled": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3},
+    "scaled, mean of words": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3, "batch_loss": "mean_of_tokens"},
+    "scaled, dropout": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3, "adapt_dropout": True, "dropout": 0.3},
+    "scaled, nothing frozen": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3, "frozen_layers": 0},
+    "scaled, head only": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3, "frozen_layers": 3},
+    "scaled, three steps": {"adapt_optimizer": "scaled_sgd", "gamma": 1e-3, "adapt_steps": 3},
     "mean of words": {"batch_loss": "mean_of_tokens", "optimizer": "sgd", "gamma": 0.05},
     "dropout": {"adapt_dropout": True, "dropout": 0.3},
     "head only": {"frozen_layers": 3},
@@ -81,7 +88,7 @@ def test_several_sets_at_once_as_on_a_gpu(together, monkeypatch):
 
 
 def test_weights_are_formed_some_rows_at_a_time(monkeypatch):
-    monkeypatch.setattr(per_task, "BLOCK", 50)
+    monkeypatch.setattr(trace, "BLOCK", 50)
     for changes in VARIANTS.values():
         engine = tiny_engine(dataclasses.replace(SETTINGS, **changes))
         assert_same(batched(engine).adapted(engine.source, SUPPORT), engine.adapted(engine.source, SUPPORT))
@@ -145,11 +152,28 @@ def test_equal_work_is_done_once():
     assert (shared.sentences, shared.distinct, shared.sets, shared.source, shared.waves) == (8, 4, 2, 3, 1)
 
 
-def test_a_wave_stays_within_its_tokens():
+def test_what_is_kept_stays_within_its_tokens():
     engine = batched(tiny_engine(SETTINGS), tokens=120)
     engine.adapted(engine.source, SUPPORT)
     assert engine.shared.waves > 2
     assert engine.shared.distinct == 10
+    assert engine.shared.source < 20  # two a sentence, if none were kept from one wave to the next
+
+
+def test_it_tells_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(adapt, "CPU_BATCH", 40)
+    for make, pieces in (
+        (batched, range(3, 10)),
+        (lambda engine, **changes: dataclasses.replace(engine, **changes), [10]),
+    ):
+        told = []
+        engine = make(tiny_engine(SETTINGS), tell=told.append, **({"tokens": 120} if make is batched else {}))
+        engine.adapted(engine.source, SUPPORT)
+        assert (sum(told), len(told) in pieces) == (10, True)
+        told.clear()
+        engine.plain(engine.source)
+        assert sum(told) == 10
+        assert len(told) > 2
 
 
 def test_threads_get_waves_of_about_one_size(monkeypatch):
@@ -161,9 +185,9 @@ def test_threads_get_waves_of_about_one_size(monkeypatch):
     sizes = []
     whole = BatchedEngine._together
 
-    def seen(self, wave, overlaps):
-        sizes.append(sum(query.tokens for query in wave))
-        return whole(self, wave, overlaps)
+    def seen(self, queries, *rest):
+        sizes.append(sum(query.tokens for query in queries))
+        return whole(self, queries, *rest)
 
     monkeypatch.setattr(BatchedEngine, "_together", seen)
     assert_same(two.adapted(engine.source, SUPPORT), expected)
@@ -177,10 +201,10 @@ def test_out_of_gpu_memory_it_goes_on_with_halves_and_counts_them(monkeypatch):
     expected = engine.adapted(engine.source, SUPPORT)
     whole = BatchedEngine._together
 
-    def small_gpu(self, wave, overlaps):
-        if len(wave) > 3:
+    def small_gpu(self, queries, *rest):
+        if len(queries) > 3:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return whole(self, wave, overlaps)
+        return whole(self, queries, *rest)
 
     monkeypatch.setattr(BatchedEngine, "_together", small_gpu)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
@@ -190,7 +214,7 @@ def test_out_of_gpu_memory_it_goes_on_with_halves_and_counts_them(monkeypatch):
 
 
 def test_what_does_not_fit_even_alone_is_an_error(monkeypatch):
-    def no_gpu(self, wave, overlaps):
+    def no_gpu(self, *rest):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(BatchedEngine, "_together", no_gpu)

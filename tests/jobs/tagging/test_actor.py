@@ -13,6 +13,7 @@ import pytest
 from jobs.planning.shards import Shard
 from jobs.tagging import actor as actor_module
 from jobs.tagging import model
+from jobs.tagging import supervisor as supervisor_module
 from jobs.tagging.actor import TagActor
 from jobs.tagging.job import Job
 from jobs.tagging.supervisor import Supervisor
@@ -52,7 +53,7 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TagActor:
     monkeypatch.setattr(actor_module, "ask", lambda answer: answer)
     sets = count(100, 7)
     engine = SimpleNamespace(work=lambda: {"sets": next(sets)})  # seven more whenever it is asked
-    monkeypatch.setattr(model, "load", lambda job: SimpleNamespace(engine=engine))
+    monkeypatch.setattr(model, "load", lambda job, tell: SimpleNamespace(engine=engine))
     monkeypatch.setattr(actor_module, "here", lambda: ("test", None))
     job = Job(source=source, bundle="b", output=str(tmp_path / "out"), batch_size=6)
     return TagActor(job, find(source), Direct(), Recorded())  # type: ignore[arg-type]
@@ -102,6 +103,35 @@ def test_a_document_that_is_suspected_goes_alone_and_one_that_is_found_out_not_a
     (row,) = pq.read_table(Path(actor.job.output, "other"), filters=[("id", "=", "d7")]).to_pylist()
     assert (row["outcome"], row["stage"]) == ("rejected", "worker")
     assert record(actor)["documents"] == 20
+
+
+def test_after_a_death_in_a_large_batch_its_documents_go_few_at_a_time(
+    actor: TagActor, shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (actor_module, supervisor_module):
+        monkeypatch.setattr(module, "FEW", 2)
+    supervisor = actor.supervisor.it
+    supervisor.start(shard.name, "a")
+    supervisor.begin(shard.name, 6, 12, {})
+    actor.do(shard)
+    assert [len(batch) for batch in actor.tag.batches] == [6, 2, 2, 2, 6, 2]
+
+
+def test_a_batch_that_takes_long_is_heard_of(actor: TagActor, shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actor_module, "TELL_SECONDS", 0.0)
+    heard = []
+    supervisor = actor.supervisor.it
+    monkeypatch.setattr(supervisor, "work", lambda name, sentences: heard.append((name, sentences)))
+    tagged = actor.tag
+
+    def slow(bundle: None, documents: Sequence[Document], **_: Any) -> list[Row]:
+        for _ in range(3):
+            actor._tell(2)
+        return tagged(bundle, documents)
+
+    actor.tag = slow
+    actor.do(shard)
+    assert heard == [(shard.name, n) for n in (2, 4, 6)] * 4
 
 
 def test_a_shard_whose_record_is_there_is_not_done_again(actor: TagActor, shard: Shard) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.tagging.supervisor import DEATHS, MOST_DEATHS, MOST_FOUND_OUT, Care, Supervisor
+from jobs.tagging.supervisor import DEATHS, FEW, MOST_DEATHS, MOST_FOUND_OUT, Care, Supervisor
 
 
 def tag(supervisor: Supervisor, killer: int, documents: int = 10, batch: int = 4) -> tuple[list[tuple[int, int]], Care]:
@@ -13,7 +13,8 @@ def tag(supervisor: Supervisor, killer: int, documents: int = 10, batch: int = 4
         at = 0
         while at < documents:
             apart = care.alone | care.rejected
-            last = at + 1 if at in apart else min([at + batch, documents, *(n for n in apart if n > at)])
+            most, others = (min(FEW, batch), apart) if at in care.few else (batch, apart | care.few)
+            last = at + 1 if at in apart else min([at + most, documents, *(n for n in others if n > at)])
             supervisor.begin("s", at, last, {})
             begun.append((at, last))
             if at <= killer < last and killer not in care.rejected:
@@ -34,6 +35,27 @@ def test_a_document_that_ends_its_workers_is_found_and_rejected() -> None:
     assert begun.count((6, 7)) == DEATHS + 1  # the last time to reject it
     assert supervisor.deaths == 1 + DEATHS
     assert supervisor.state()["counts"] == {"tagged": 10}
+
+
+def test_one_of_thousands_is_found_in_three_strides() -> None:
+    begun, care = tag(supervisor := Supervisor(), killer=3_000, documents=9_000, batch=4_000)
+    assert care.rejected == {3_000}
+    assert care.few == frozenset(range(4_000)) - frozenset(range(2_944, 3_008))
+    assert care.alone == frozenset(range(2_944, 3_008)) - {3_000}
+    assert supervisor.deaths == 1 + 1 + DEATHS
+    assert begun.count((4_032, 8_032)) == 1  # past what was in flight as before
+
+
+def test_sentences_ahead_are_heard_of_and_counted_until_the_batch_is_done() -> None:
+    supervisor = Supervisor()
+    supervisor.start("s", "a")
+    supervisor.begin("s", 0, 4, {"sentences": 5})
+    supervisor.heard -= 100
+    supervisor.work("s", 7)
+    assert supervisor.state()["silent"] < 50
+    assert supervisor.state()["in_flight"]["sentences"] == 12
+    supervisor.begin("s", 4, 8, {"sentences": 14})
+    assert supervisor.state()["in_flight"]["sentences"] == 14
 
 
 def test_a_worker_that_dies_once_leaves_no_document_rejected() -> None:

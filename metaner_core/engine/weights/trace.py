@@ -17,14 +17,17 @@ from torch import nn
 from metaner_core.model.transformer import CLASSIFIER, Packed, narrow
 
 Names = tuple[str, ...]
+ALL = slice(None)
+BLOCK = 2**18  # numbers of a matrix that are formed at once on a CPU, 1 MiB: a few of them fit into its cache
 
 
 @dataclass
 class Trace:
     """What a backward pass leaves for each linear module (or modules side by side) and each LayerNorm.
 
-    inputs: A, [N, in]; gradients: D, [N, out]; scales: gradients of gain and bias, [units, 2, d]. Rows are the batch's
-    tokens or, of modules past the last attention (narrow: their names), its positions.
+    inputs: A, [N, in]; gradients: D, [N, out]; scales: gradients of gain and bias, [units, 2, d]; biases: gradients of
+    the linear modules' biases, [units, out], if they have been asked for. Rows are the batch's tokens or, of modules
+    past the last attention (narrow: their names), its positions.
     """
 
     tokens: "Rows"  # of each unit
@@ -33,19 +36,28 @@ class Trace:
     inputs: dict[Names, torch.Tensor] = field(default_factory=dict)
     gradients: dict[Names, torch.Tensor] = field(default_factory=dict)
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
+    biases: dict[Names, torch.Tensor] = field(default_factory=dict)
+
+    def bias(self, names: Names) -> torch.Tensor:
+        """D summed over each unit's rows, [units, out], in single precision at least."""
+        if names not in self.biases:
+            rows, d = self.rows(names), self.gradients[names]
+            d = d.to(torch.promote_types(d.dtype, torch.float32))
+            self.biases[names] = d.new_zeros(len(rows.counts), d.shape[1]).index_add_(0, rows.owner, d)
+        return self.biases[names]
 
     def rows(self, names: Names) -> "Rows":
         return self.positions if names[0] in self.narrow else self.tokens
 
 
 class Rows:
-    """Which rows of an [N, d] matrix belong to which unit: a unit's stand together, in the order of the units."""
+    """Which rows of an [N, d] matrix belong to which unit: a unit's stand together."""
 
-    def __init__(self, counts: torch.Tensor) -> None:
-        """counts: [units] rows of each."""
+    def __init__(self, counts: torch.Tensor, starts: Sequence[int] | None = None) -> None:
+        """counts: [units] rows of each. starts: where each begins; None: they stand in order and fill the matrix."""
         self.counts = counts.tolist()
-        self.owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-        self.starts = (counts.cumsum(0) - counts).tolist()
+        self.starts = (counts.cumsum(0) - counts).tolist() if starts is None else list(starts)
+        self.owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)  # if in order
         self.device = counts.device
         self._indices: dict[object, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -213,6 +225,13 @@ class Traced(Recorded):
 def chunks(many: int, at_once: int) -> Iterator[range]:
     for start in range(0, many, at_once):
         yield range(start, min(start + at_once, many))
+
+
+def blocks(matrix: torch.Tensor) -> Iterator[slice]:
+    """Rows of a matrix [out, in], BLOCK numbers at a time."""
+    rows, width = matrix.shape
+    for part in chunks(rows, max(1, BLOCK // width)):
+        yield slice(part.start, part.stop)
 
 
 def gathered(trace: Trace, names: Names, units: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
