@@ -3,6 +3,7 @@
 import codecs
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 MAX_DEPTH = 200  # of values in values: far below the depth at which Python gives up, which varies with who calls
@@ -10,12 +11,18 @@ _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 
 def json_value(line: bytes) -> Any:
-    """The line's value, or the error that it is none. A whole number of more digits than Python reads is text."""
+    """The line's value, or the error that it is none. A whole number of more digits than Python reads is a Decimal."""
     line = line.removeprefix(codecs.BOM_UTF8)
     try:
         if depth(line) > MAX_DEPTH:
             return ValueError(f"values are nested more than {MAX_DEPTH} deep")
-        return _JSON.decode(line.decode(errors="surrogatepass"))
+        text = line.decode(errors="surrogatepass")
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            return error
+        except ValueError:  # of a number's digits
+            return _LONG_NUMBERS.decode(text)
     except (ValueError, RecursionError) as error:
         return error
 
@@ -31,11 +38,11 @@ def depth(line: bytes) -> int:
     return deepest
 
 
-def _number(digits: str) -> int | str:
+def _number(digits: str) -> int | Decimal:
     try:
         return int(digits)
     except ValueError:  # more digits than sys.get_int_max_str_digits()
-        return digits
+        return Decimal(digits)
 
 
-_JSON = json.JSONDecoder(parse_int=_number)
+_LONG_NUMBERS = json.JSONDecoder(parse_int=_number)

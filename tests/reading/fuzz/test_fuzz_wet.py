@@ -6,11 +6,12 @@ import lzma
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from metaner_core.reading.files import documents
@@ -99,6 +100,15 @@ def test_gzip_as_one_member(tmp_path: Path, texts: list[str], what: list[tuple[s
             require(found, f"id{n}", text)
 
 
+def reads_as_a_quotation(parts: Sequence[bytes], wrong: Sequence[int]) -> bool:
+    """Whether a length that is wrong ends just where another record ends whose length is wrong as well.
+
+    Nothing tells that from a page about archives, which quotes a record that is not whole.
+    """
+    ends = list(accumulate(map(len, parts)))
+    return any(ends[n] + wrong[n] == ends[m] and wrong[m] for n in range(len(parts)) for m in range(n + 1, len(parts)))
+
+
 WRONG = st.tuples(st.integers(-80, 900) | st.integers(-(2**33), 2**33), st.none()) | st.tuples(
     st.just(0), st.sampled_from(HEADERS)
 )
@@ -117,6 +127,7 @@ def test_headers_that_are_wrong(tmp_path: Path, texts: list[str], wrong: list[tu
     how = [(0, None) if not wrong[n % len(wrong)] else wrong[n % len(wrong)] for n in range(len(texts))]
     parts = pages(texts)[:1]
     parts += [record(f"id{n}", t, wrong=w[0], without=w[1]) for n, (t, w) in enumerate(zip(texts, how, strict=True))]
+    assume(not reads_as_a_quotation(parts[1:], [wrong for wrong, _ in how]))
     found = read(tmp_path / "a.warc.wet", b"".join(parts))
     for n, text in enumerate(texts):
         if how[n] == (0, None):
