@@ -58,7 +58,8 @@ def demo(output: str, *, settings: Settings, actors: int = 2) -> dict[str, str]:
     say("4/4  a page to look at")
     scores = [_score(result, language) for result, language in zip(results, LANGUAGES, strict=True)]
     write_page(found, scores, manifest)
-    Console(width=110).print(evaluate.table(results, by_type=False))
+    notes = evaluate.notes(tests, settings.types)
+    Console(width=110).print(evaluate.table(results, by_type=False, notes=notes))
     say(bulk_tag.summary(manifest))
     say(f"report     {storage.join(found['crawl'], 'report.html')}")
     say(f"page       {found['page.html']}")

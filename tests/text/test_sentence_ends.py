@@ -12,7 +12,7 @@ from metaner_core.text.sentence_ends import sentences
 # Language, and a text whose sentences are divided by | (which is not in it).
 TABLE = [
     ("en", "Angela Merkel visited Paris. |Barack Obama left Berlin! |Did he? |Yes."),
-    ("en", "Dr. Smith paid $3.50 at 5 p.m. on Monday. |Mr. J. R. R. Tolkien wrote pp. 3-7 of Vol. 2, i.e. much."),
+    ("en", "Dr. Smith paid $3.50 at 5 p.m. on Monday. |Mr. J. R. R. Tolkien wrote it, i.e. much of it."),
     ("en", 'She said: "Come back." |"Never!" he said. |Then (so it is told) he left.'),
     ("en", "He waited… |Then he slept... |And woke up. |What?! |No!"),
     (
