@@ -25,10 +25,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "batch_loss": ("sum_of_sentences", "mean_of_tokens"),
     "masked_sets": ("support+query", "query"),
     "optimizer": ("adam", "bertadam", "sgd"),
+    "adapt_optimizer": ("same", "adam", "bertadam", "sgd", "scaled_sgd"),
     "select_on": ("unadapted", "adapted"),
 }
-ADAPTING = ("neighbours", "neighbour_rule", "adapt_steps", "gamma", "adapt_dropout")  # may be others than in training
-SAME = "same"  # the tagger's own encoder, as it was pre-trained
+# What may be other than in training.
+ADAPTING = ("neighbours", "neighbour_rule", "adapt_optimizer", "adapt_steps", "gamma", "adapt_dropout")
+SAME = "same"  # an encoder: the tagger's own, as it was pre-trained; an optimiser: that of training
 POSITIVE = ("neighbours", "tasks_per_update", "meta_updates", "adapt_steps", "dev_every")  # at least 1
 
 
@@ -39,6 +41,7 @@ EARLIER: dict[str, Any] = {
     "pooling": "cls",
     "layer": -1,
     "prefix": "",
+    "adapt_optimizer": "same",
 }
 
 
@@ -71,7 +74,7 @@ class Settings:
     mask_ratio: float = 0.2  # chance that a subword inside an entity becomes [MASK], in meta-training only
     masked_sets: str = "support+query"
 
-    optimizer: str = "adam"  # of the inner steps, the meta-update and the adaptation
+    optimizer: str = "adam"  # of the inner steps and the meta-update
     inner_steps: int = 2  # n of Eq. 7; 0 is plain fine-tuning (the base model)
     alpha: float = 3e-5  # inner learning rate
     alpha_follows_schedule: bool = False
@@ -80,8 +83,9 @@ class Settings:
     tasks_per_update: int = 32
     meta_updates: int = 3000
 
+    adapt_optimizer: str = SAME  # sgd and scaled_sgd cost least; scaled: the root mean square of a step is γ
     adapt_steps: int = 1
-    gamma: float = 1e-5  # adaptation learning rate
+    gamma: float = 1e-5  # adaptation learning rate, of a size that depends on the optimiser
     adapt_dropout: bool = False
 
     dev_every: int = 100  # meta-updates between two looks at English dev
@@ -127,6 +131,11 @@ class Settings:
         sizes = (self.window, self.window_context)
         if all(type(size) is int for size in sizes) and self.window_context >= self.window:
             yield "window", f"window_context is {self.window_context}; it must be smaller than window ({self.window})"
+
+    @property
+    def adapts_with(self) -> str:
+        """The optimiser of the adaptation."""
+        return self.optimizer if self.adapt_optimizer == SAME else self.adapt_optimizer
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -19,10 +19,12 @@ from transformers import PreTrainedTokenizerBase
 
 from metaner_core.engine import threads
 from metaner_core.engine.config import PRECISIONS, EngineConfig
-from metaner_core.engine.per_task import Adapted, Step
 from metaner_core.engine.sharing.store import Store
 from metaner_core.engine.sharing.waves import Query, Room, Support, ordered, parts, plan, tokens_of, units_of
-from metaner_core.engine.trace import Fixed, Theta, Trace, Traced, rows_of
+from metaner_core.engine.weights.adapted import Formed
+from metaner_core.engine.weights.steps import Step
+from metaner_core.engine.weights.thin import Thin
+from metaner_core.engine.weights.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.method.adapt import Engine, batch_subwords, by_length, silent
 from metaner_core.method.seeds import adaptation_seed
 from metaner_core.model.encoding import Encoded, LabelSet, collate
@@ -119,7 +121,7 @@ class BatchedEngine(Engine):
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}; it must be {' or '.join(PRECISIONS)}")
-        if self.precision == "bf16" and self.settings.optimizer == "bertadam":
+        if self.precision == "bf16" and self.settings.adapts_with == "bertadam":
             raise ValueError("precision bf16 is for adam and sgd: BertAdam's weight decay is below its resolution")
 
     def _query(self, sentence: Encoded, ids: Sequence[int]) -> Query:
@@ -175,9 +177,10 @@ class BatchedEngine(Engine):
         place = {key: n for n, key in enumerate(sets)}
         tokens, positions = rows_of(packed, self._tensor([place[q.set] for q in queries]), len(sets))
         share = self._shares(sets)
-        step = Step(self.settings.optimizer, self.settings.gamma)
+        step = Step(self.settings.adapts_with, self.settings.gamma)
+        kind = Thin if step.thin else Formed
         with torch.no_grad():
-            weights = Adapted(
+            weights = kind(
                 theta, step, trace, members, share=share, tokens=tokens, positions=positions, together=self._at_once
             )
             x = self._bottom(theta, packed, None)

@@ -11,9 +11,9 @@ import torch
 
 from metaner_core import workers
 from metaner_core.engine import threads
-from metaner_core.engine.per_task import PerTask, Step
 from metaner_core.engine.sharing.waves import tokens_of
-from metaner_core.engine.trace import Fixed, Theta, Trace, Traced, rows_of
+from metaner_core.engine.weights.per_task import PerTask, Step
+from metaner_core.engine.weights.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.method.adapt import Engine
 from metaner_core.method.meta_train import Gradient, Gradients
 from metaner_core.method.tasks import Task, dropout_seed, task_batch

@@ -75,7 +75,7 @@ class Engine:
         steps(
             self.tagger,
             lambda: loss(self.tagger(batch, dropout), batch, reduction=self.settings.batch_loss, max_loss_weight=0.0),
-            optim.fresh(self.settings.optimizer, self.tagger.trained(), self.settings.gamma),
+            optim.fresh(self.settings.adapts_with, self.tagger.trained(), self.settings.gamma),
             self.settings.adapt_steps,
         )
 

@@ -42,15 +42,37 @@ class BertAdam(torch.optim.Optimizer):
         p -= lr * (state["exp_avg"] / (state["exp_avg_sq"].sqrt() + self.EPSILON) + decay * p)
 
 
+class ScaledSGD(torch.optim.Optimizer):
+    """Gradient descent with each parameter's step scaled to a root mean square of lr, whatever its gradient's size.
+
+    Adam's first step has just that size, ±lr everywhere; this one keeps the gradient's own direction.
+    """
+
+    EPSILON = 1e-8  # so that a gradient which is rounding noise, or nothing, moves nothing
+
+    def __init__(self, params: Iterable[Any], lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p -= group["lr"] * p.grad / (p.grad.square().mean().sqrt() + self.EPSILON)
+
+
 def decays(name: str) -> bool:
     """Whether BertAdam's weight decay applies to a parameter of this name."""
     return not (name.endswith("bias") or "LayerNorm" in name)
 
 
 def fresh(kind: str, parameters: Mapping[str, nn.Parameter], lr: float) -> torch.optim.Optimizer:
-    """An optimiser (`adam`, `bertadam` or `sgd`) without history over named parameters."""
+    """An optimiser (`adam`, `bertadam`, `sgd` or `scaled_sgd`) without history over named parameters."""
     if kind == "sgd":
         return torch.optim.SGD(parameters.values(), lr=lr)
+    if kind == "scaled_sgd":
+        return ScaledSGD(parameters.values(), lr)
     if kind == "adam":
         return torch.optim.Adam(parameters.values(), lr=lr, fused=True)
     groups: list[dict[str, Any]] = [

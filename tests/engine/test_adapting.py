@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings, strategies
 
 from metaner_core.bundles import bundle
-from metaner_core.engine import per_task, threads
+from metaner_core.engine import threads
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.config import EngineConfig
+from metaner_core.engine.weights import trace
 from metaner_core.method import adapt
 from metaner_core.model.encoding import Encoding
 from metaner_core.model.tagger import Prediction
@@ -40,6 +41,12 @@ VARIANTS = {
     "bertadam": {"optimizer": "bertadam"},
     "sgd": {"optimizer": "sgd", "gamma": 0.05},
     "loss of all tokens": {"batch_loss": "mean_of_tokens", "loss_tokens": "all"},
+    "scaled": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3},
+    "scaled, mean of words": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3, "batch_loss": "mean_of_tokens"},
+    "scaled, dropout": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3, "adapt_dropout": True, "dropout": 0.3},
+    "scaled, nothing frozen": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3, "frozen_layers": 0},
+    "scaled, head only": {"adapt_optimizer": "scaled_sgd", "gamma": 3e-3, "frozen_layers": 3},
+    "scaled, three steps": {"adapt_optimizer": "scaled_sgd", "gamma": 1e-3, "adapt_steps": 3},
     "mean of words": {"batch_loss": "mean_of_tokens", "optimizer": "sgd", "gamma": 0.05},
     "dropout": {"adapt_dropout": True, "dropout": 0.3},
     "head only": {"frozen_layers": 3},
@@ -81,7 +88,7 @@ def test_several_sets_at_once_as_on_a_gpu(together, monkeypatch):
 
 
 def test_weights_are_formed_some_rows_at_a_time(monkeypatch):
-    monkeypatch.setattr(per_task, "BLOCK", 50)
+    monkeypatch.setattr(trace, "BLOCK", 50)
     for changes in VARIANTS.values():
         engine = tiny_engine(dataclasses.replace(SETTINGS, **changes))
         assert_same(batched(engine).adapted(engine.source, SUPPORT), engine.adapted(engine.source, SUPPORT))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from metaner_core.engine import meta_training, per_task
+from metaner_core.engine import meta_training
 from metaner_core.engine.adapting import BatchedEngine
+from metaner_core.engine.weights import trace
 from metaner_core.method import optim
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.tasks import Task
@@ -61,7 +62,7 @@ def test_and_where_words_share_a_subword(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["dropout", "three inner steps", "bertadam, four steps", "sgd"])
 def test_weights_are_formed_some_rows_at_a_time(name, monkeypatch):
-    monkeypatch.setattr(per_task, "BLOCK", 50)
+    monkeypatch.setattr(trace, "BLOCK", 50)
     assert_the_loops(tiny_engine(dataclasses.replace(SETTINGS, **VARIANTS[name])))
 
 

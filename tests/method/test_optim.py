@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from metaner_core.engine.steps import first_step, second_step_
+from metaner_core.engine.weights.steps import first_step, second_step_
 from metaner_core.method.optim import decays, fresh, schedule
 from tests.support.small import tiny_bert
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from metaner_core.engine.sharing.store import Store
-from metaner_core.engine.trace import Rows, Trace, gathered, gradients
+from metaner_core.engine.weights.trace import Rows, Trace, gathered, gradients
 
 NARROW, WIDE = ("top",), ("q", "k")
 CPU = torch.device("cpu")
@@ -66,6 +66,19 @@ def test_gradients_of_sets_are_sums_of_what_was_put_in(filled, names):
             torch.testing.assert_close(sums[row], sum(d.sum(0) for _, d in parts))
 
 
+def test_what_stays_is_moved_together_when_that_makes_room(filled):
+    store, own = filled
+    store.drop([(1, None), (3, None), (5, None)])  # 23 rows: 7 of 2 and 4 somewhere, and the gaps between
+    found = trace_of((15,), torch.Generator().manual_seed(1))
+    store.put([(9, None)], found)
+    own[9] = (found, 0)
+    trace = store.trace([(i, None) for i in (4, 9, 2)], CPU)
+    for n, i in enumerate((4, 9, 2)):
+        for names in (WIDE, NARROW):
+            torch.testing.assert_close(gathered(trace, names, [n]), gathered(own[i][0], names, [own[i][1]]))
+            torch.testing.assert_close(trace.bias(names)[n], gathered(trace, names, [n])[1].sum(0))
+
+
 def test_it_knows_what_it_has(filled):
     store, _ = filled
     assert store.has([(1, None), (5, None)])
@@ -79,5 +92,5 @@ def test_it_knows_what_it_has(filled):
 def test_more_than_it_was_made_for_does_not_fit(filled):
     store, _ = filled
     store.drop([(1, None), (2, None)])
-    with pytest.raises(IndexError):
-        store.put([(9, None)], trace_of((10,), torch.Generator()))
+    with pytest.raises(MemoryError, match="a store of 23 has room for"):
+        store.put([(9, None)], trace_of((13,), torch.Generator()))

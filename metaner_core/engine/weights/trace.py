@@ -17,15 +17,17 @@ from torch import nn
 from metaner_core.model.transformer import CLASSIFIER, Packed, narrow
 
 Names = tuple[str, ...]
-Picked = slice | torch.Tensor  # of rows
+ALL = slice(None)
+BLOCK = 2**18  # numbers of a matrix that are formed at once on a CPU, 1 MiB: a few of them fit into its cache
 
 
 @dataclass
 class Trace:
     """What a backward pass leaves for each linear module (or modules side by side) and each LayerNorm.
 
-    inputs: A, [N, in]; gradients: D, [N, out]; scales: gradients of gain and bias, [units, 2, d]. Rows are the batch's
-    tokens or, of modules past the last attention (narrow: their names), its positions.
+    inputs: A, [N, in]; gradients: D, [N, out]; scales: gradients of gain and bias, [units, 2, d]; biases: gradients of
+    the linear modules' biases, [units, out], if they have been asked for. Rows are the batch's tokens or, of modules
+    past the last attention (narrow: their names), its positions.
     """
 
     tokens: "Rows"  # of each unit
@@ -34,29 +36,30 @@ class Trace:
     inputs: dict[Names, torch.Tensor] = field(default_factory=dict)
     gradients: dict[Names, torch.Tensor] = field(default_factory=dict)
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
+    biases: dict[Names, torch.Tensor] = field(default_factory=dict)
+
+    def bias(self, names: Names) -> torch.Tensor:
+        """D summed over each unit's rows, [units, out], in single precision at least."""
+        if names not in self.biases:
+            rows, d = self.rows(names), self.gradients[names]
+            d = d.to(torch.promote_types(d.dtype, torch.float32))
+            self.biases[names] = d.new_zeros(len(rows.counts), d.shape[1]).index_add_(0, rows.owner, d)
+        return self.biases[names]
 
     def rows(self, names: Names) -> "Rows":
         return self.positions if names[0] in self.narrow else self.tokens
 
 
 class Rows:
-    """Which rows of an [N, d] matrix belong to which unit: as a rule a unit's stand together, in the units' order."""
+    """Which rows of an [N, d] matrix belong to which unit: a unit's stand together."""
 
-    def __init__(self, counts: torch.Tensor) -> None:
-        """counts: [units] rows of each."""
+    def __init__(self, counts: torch.Tensor, starts: Sequence[int] | None = None) -> None:
+        """counts: [units] rows of each. starts: where each begins; None: they stand in order and fill the matrix."""
         self.counts = counts.tolist()
-        self.owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-        self.starts = (counts.cumsum(0) - counts).tolist()
+        self.starts = (counts.cumsum(0) - counts).tolist() if starts is None else list(starts)
+        self.owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)  # if in order
         self.device = counts.device
-        self._places: Sequence[Sequence[int]] | None = None
         self._indices: dict[object, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    @staticmethod
-    def scattered(places: Sequence[Sequence[int]], device: torch.device) -> "Rows":
-        """Of units whose rows stand anywhere. Has no slices, and owner is of rows put together in the units' order."""
-        found = Rows(torch.tensor([len(rows) for rows in places], dtype=torch.long, device=device))
-        found._places = places
-        return found
 
     def slice(self, unit: int) -> slice:
         return slice(self.starts[unit], self.starts[unit] + self.counts[unit])
@@ -68,19 +71,8 @@ class Rows:
             self._indices[key] = self._index(sets)
         return self._indices[key]
 
-    def of(self, units: Sequence[int]) -> Picked:
-        """What picks the rows of some units, one unit's after the other's."""
-        if self._places is None and len(units) == 1:
-            return self.slice(units[0])
-        return self.index([units])[0][0]
-
-    def _own(self, unit: int) -> Sequence[int]:
-        if self._places is not None:
-            return self._places[unit]
-        return range(self.starts[unit], self.starts[unit] + self.counts[unit])
-
     def _index(self, sets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        ranges = [[row for unit in units for row in self._own(unit)] for units in sets]
+        ranges = [[row for unit in units for row in range(*self.slice(unit).indices(10**12))] for units in sets]
         longest = max(map(len, ranges), default=0)
         index = torch.tensor([r + [0] * (longest - len(r)) for r in ranges], dtype=torch.long)
         real = torch.arange(longest) < torch.tensor([len(r) for r in ranges])[:, None]
@@ -235,10 +227,21 @@ def chunks(many: int, at_once: int) -> Iterator[range]:
         yield range(start, min(start + at_once, many))
 
 
+def blocks(matrix: torch.Tensor) -> Iterator[slice]:
+    """Rows of a matrix [out, in], BLOCK numbers at a time."""
+    rows, width = matrix.shape
+    for part in chunks(rows, max(1, BLOCK // width)):
+        yield slice(part.start, part.stop)
+
+
 def gathered(trace: Trace, names: Names, units: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """A [T, in] and D [T, out] of some units."""
-    rows = trace.rows(names).of(units)
-    return trace.inputs[names][rows], trace.gradients[names][rows]
+    rows = trace.rows(names)
+    a, d = trace.inputs[names], trace.gradients[names]
+    parts = [rows.slice(unit) for unit in units]
+    if len(parts) == 1:
+        return a[parts[0]], d[parts[0]]
+    return torch.cat([a[p] for p in parts]), torch.cat([d[p] for p in parts])
 
 
 def gradients(

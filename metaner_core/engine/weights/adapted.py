@@ -1,0 +1,109 @@
+"""Layers in which every sentence's tokens meet θ moved by one step on its own support set's gradient.
+
+`Formed` makes the moved weights, layer by layer, uses them before they leave the cache, and drops them: Adam needs
+that, for its step is no multiple of the gradient. thin.py does without.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from metaner_core.engine.weights.steps import Step
+from metaner_core.engine.weights.trace import Names, Rows, Theta, Trace, blocks, chunks, gathered, gradients, multiply
+
+
+class Adapted(ABC):
+    """For each set of units its own weights: θ moved by one step on the set's gradient. Forward only.
+
+    A set's gradient is share · Σ over its units of DᵀA. Tokens stand together by set, in the order of the sets.
+    """
+
+    def __init__(
+        self,
+        theta: Theta,
+        step: Step,
+        support: Trace,
+        sets: Sequence[Sequence[int]],
+        *,
+        share: torch.Tensor | None,
+        tokens: Rows,
+        positions: Rows,
+        together: Callable[[int], int],
+    ) -> None:
+        """support: the trace of the units. sets: units of each. share: [sets], None: 1. tokens, positions: rows
+        of each set. together: for matrices of so many numbers, how many sets' are formed at once."""
+        self._theta, self._step, self._support, self._sets, self._share = theta, step, support, sets, share
+        self._tokens, self._positions = tokens, positions
+        self._together = together
+        device = tokens.device
+        # Units of all sets in one list, and the set of each: a unit stands in it once for every set that it is in.
+        self._pooled = torch.tensor([u for units in sets for u in units], dtype=torch.long, device=device)
+        sizes = torch.tensor([len(units) for units in sets], device=device)
+        self._pool = torch.repeat_interleave(torch.arange(len(sets), device=device), sizes)
+
+    @abstractmethod
+    def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
+        """As `transformer.Weights.linear`, each row with the weights of its set."""
+
+    def scale(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        g = self._sums(self._support.scales[name])
+        g = self._step.ready_(g, axes=1, parts=[g.shape[-1]])
+        moved = self._step.first(self._theta.scale(name), g, axes=1)
+        gain, bias = moved[self._rows((name,)).owner].unbind(1)
+        return torch.addcmul(bias, x, gain).to(x.dtype)
+
+    def _rows(self, names: Names) -> Rows:
+        return self._positions if names[0] in self._theta.narrow else self._tokens
+
+    def _sums(self, units: torch.Tensor) -> torch.Tensor:
+        """The gradient of each set, [sets, *], from that of each unit, [units, *]."""
+        g = units.new_zeros(len(self._sets), *units.shape[1:]).index_add_(0, self._pool, units[self._pooled])
+        if self._share is not None:
+            g.mul_(self._share.view(-1, *[1] * (g.ndim - 1)))
+        return g
+
+    def _chunks(self, size: int) -> Iterator[range]:
+        return chunks(len(self._sets), self._together(size))
+
+
+class Formed(Adapted):
+    """With W' formed, of any optimiser."""
+
+    def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
+        weight, bias = self._theta.linear(names)
+        rows = self._rows(names)
+        low = x.dtype == torch.bfloat16
+        found = torch.addmm(bias, x, weight.T) if low else x.new_empty(len(x), len(bias))
+        if low:  # W - W' is below W's resolution: x W'ᵀ = x Wᵀ + x (W' - W)ᵀ, with θ left out of the step
+            weight, bias = weight.new_zeros(()), bias.new_zeros(())
+        size = self._theta.linear(names)[0].numel()  # θ's own: `weight` may be a single 0 by now
+        for chunk in self._chunks(size):
+            if self._together(size) == 1 and not self._step.whole:
+                self._one(names, chunk.start, x, weight, bias, found)
+                continue
+            g, d = gradients(self._support, names, [self._sets[s] for s in chunk])
+            if self._share is not None:
+                g.mul_(self._share[chunk.start : chunk.stop, None, None])
+                d.mul_(self._share[chunk.start : chunk.stop, None])
+            parts = self._theta.outputs(names)
+            w = self._step.first(weight, self._step.ready_(g, axes=2, parts=parts), axes=2)
+            b = self._step.first(bias, self._step.ready_(d, axes=1, parts=parts), axes=1)
+            multiply(x, w, b, rows, chunk, found, add=low)
+        return found
+
+    def _one(
+        self, names: Names, s: int, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, found: torch.Tensor
+    ) -> None:
+        """found[rows of set s], a block of the weight's rows after the other. weight, bias: as `linear` has them."""
+        a, d = gathered(self._support, names, self._sets[s])
+        if self._share is not None:
+            d = d * self._share[s].to(d.dtype)
+        part = self._rows(names).slice(s)
+        own = self._step.first(bias, d.sum(0), axes=1)
+        for block in blocks(self._theta.linear(names)[0]):
+            w = self._step.first(weight[block] if weight.ndim else weight, d[:, block].T @ a, axes=2)
+            if weight.ndim:
+                torch.addmm(own[block], x[part], w.T, out=found[part, block])
+            else:  # θ's own product is in found
+                found[part, block] += torch.addmm(own[block], x[part], w.T)

@@ -1,0 +1,104 @@
+"""Adapted layers without adapted weights, for steps that are the gradient times a number.
+
+With G = DᵀA the adapted layer is x W'ᵀ = x Wᵀ − γ (x Aᵀ) D: two products with matrices as thin as the support set has
+tokens, beside one product with θ for all tokens at once. `scaled_sgd` wants |G|² too: it is the sum of
+(A Aᵀ) ∘ (D Dᵀ), which is as thin (docs/findings/engine.md).
+"""
+
+from functools import cache
+from itertools import product
+
+import torch
+
+from metaner_core.engine.weights.adapted import Adapted
+from metaner_core.engine.weights.trace import ALL, Names
+
+
+class Thin(Adapted):
+    """With G never formed, nor anything of a weight's size."""
+
+    def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
+        weight, bias = self._theta.linear(names)
+        found = torch.addmm(bias, x, weight.T)
+        # The step is added to what θ gives, never to θ: bf16 could not show it there.
+        found += self._of_bias(names)[self._rows(names).owner].to(found.dtype)
+        if self._together(1) == 1:
+            self._in_turn(names, x, found)
+            return found
+        tokens = max(map(len, self._sets)) * max(self._support.rows(names).counts) + max(self._rows(names).counts)
+        for chunk in self._chunks(tokens * sum(weight.shape)):
+            self._at_once(names, chunk, x, found)
+        return found
+
+    def _of_bias(self, names: Names) -> torch.Tensor:
+        """What the step adds to the bias, [sets, out]."""
+        g = self._step.ready_(self._sums(self._support.bias(names)), axes=1, parts=self._theta.outputs(names))
+        return self._step.first(g.new_zeros(()), g, axes=1)
+
+    def _in_turn(self, names: Names, x: torch.Tensor, found: torch.Tensor) -> None:
+        """found −= number · (x Aᵀ) D, a set and a unit after the other: views only, nothing is copied or padded."""
+        a, d = self._support.inputs[names], self._support.gradients[names]
+        columns = self._columns(names)
+        numbers = self._numbers(names, self._squares(names) if self._step.whole else None).tolist()
+        for s, units in enumerate(self._sets):
+            own = self._rows(names).slice(s)
+            for part in map(self._support.rows(names).slice, units):
+                h = x[own] @ a[part].T
+                for cut, number in zip(columns, numbers[s], strict=True):
+                    found[own, cut].addmm_(h, d[part, cut], alpha=-number)
+
+    def _squares(self, names: Names) -> torch.Tensor:
+        """|G|² before the share, [sets, modules]. Of two units <G, G'> is found once, whatever sets they are in."""
+        a, d = self._support.inputs[names], self._support.gradients[names]
+        parts, columns = self._support.rows(names).slice, self._columns(names)
+
+        @cache
+        def inner(u: int, v: int) -> list[float]:
+            one, other = parts(u), parts(v)
+            h = (a[one] @ a[other].T).to(_wide(a)).flatten()
+            return [float(h.dot((d[one, c] @ d[other, c].T).to(_wide(d)).flatten())) for c in columns]
+
+        pairs = ([inner(*sorted(pair)) for pair in product(units, units)] for units in self._sets)
+        return torch.tensor([[sum(of) for of in zip(*found, strict=True)] for found in pairs], dtype=torch.float64)
+
+    def _at_once(self, names: Names, chunk: range, x: torch.Tensor, found: torch.Tensor) -> None:
+        """The same of several sets, padded to the one with most tokens."""
+        index, real = self._support.rows(names).index([self._sets[s] for s in chunk])  # [c, T]
+        own, here = self._rows(names).index([[s] for s in chunk])  # [c, Q]
+        # Padding points at row 0, which is somebody's: D is zeroed there, and then whatever A holds adds nothing.
+        a, d = self._support.inputs[names][index], self._support.gradients[names][index] * real.unsqueeze(-1)
+        squares = None
+        if self._step.whole:
+            h, parts = (a @ a.mT).to(_wide(a)), d.split(self._theta.outputs(names), dim=-1)
+            squares = torch.stack([(h * (p @ p.mT)).sum((1, 2)) for p in parts], 1)
+        numbers = self._numbers(names, squares, chunk).to(d.dtype)
+        widths = torch.tensor([len(range(d.shape[2])[c]) for c in self._columns(names)], device=d.device)
+        d = d * numbers.repeat_interleave(widths, dim=1)[:, None]
+        found[own[here]] -= ((x[own] @ a.mT) @ d)[here]
+
+    def _numbers(self, names: Names, squares: torch.Tensor | None, chunk: range | None = None) -> torch.Tensor:
+        """What DᵀA of these sets is multiplied by, [sets, modules]; where all modules' is the same, [sets, 1]."""
+        sets = chunk or range(len(self._sets))
+        share = torch.ones(len(sets), 1, dtype=torch.float64, device=self._tokens.device)
+        if self._share is not None:
+            share = self._share[sets.start : sets.stop, None]
+        if squares is None:
+            return self._step.rate * share
+        width = self._theta.linear(names)[0].shape[1]
+        sizes = torch.tensor([rows * width for rows in self._theta.outputs(names)], device=squares.device)
+        return share * self._step.number(share.square() * squares, sizes)
+
+    def _columns(self, names: Names) -> list[slice]:
+        """Outputs that have a number of their own: of each module if steps are scaled, else all."""
+        if not self._step.whole:
+            return [ALL]
+        found, start = [], 0
+        for rows in self._theta.outputs(names):
+            found.append(slice(start, start + rows))
+            start += rows
+        return found
+
+
+def _wide(tensor: torch.Tensor) -> torch.dtype:
+    """What is precise enough to add up in."""
+    return torch.promote_types(tensor.dtype, torch.float32)
