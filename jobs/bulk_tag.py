@@ -24,7 +24,7 @@ from jobs.planning.shards import SHARDS, Shard, done, unclaim
 from jobs.tagging.actor import TagActor, Tagging
 from jobs.tagging.estimate import estimate_run
 from jobs.tagging.finish import finish
-from jobs.tagging.job import Job, claim, decisive, finished, job, name, parse
+from jobs.tagging.job import Job, claim, decisive, finished, job, name, parse, with_lines
 from jobs.tagging.supervisor import start_supervisor
 from jobs.tagging.watch import Extent, follow
 from metaner_core import storage
@@ -45,6 +45,7 @@ def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging | None = None
     found = find(job.source)
     for note in found.notes:
         say(note)
+    job = with_lines(job, found)
     facts = decisive(job, found, model)
     started = claim(job.output, facts)
     if manifest := finished(job.output):

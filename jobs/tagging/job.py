@@ -14,9 +14,9 @@ from jobs.common.options import add_ray_options
 from jobs.planning.shards import MANIFEST, RUN
 from metaner_core import storage
 from metaner_core.engine.config import KINDS, PRECISIONS, EngineConfig
-from metaner_core.reading.source import FORMATS, Input, Source
+from metaner_core.reading.source import FORMATS, WET, Input, Source
 from metaner_core.text import schema
-from metaner_core.text.rules import DEFAULT, Rules
+from metaner_core.text.rules import BLOCK, DEFAULT, FLOW, LINES, Rules
 
 EXAMPLES = (
     "--bundle out/bundle --input documents.jsonl --output out/tagged",
@@ -24,7 +24,8 @@ EXAMPLES = (
 )
 ROWS_OF = {"0.1.0": 1}  # schema.ROWS of the version that wrote its own name instead
 # What runs did that were begun before there was such a fact. A new fact comes with an entry, which then never changes.
-EARLIER: dict[str, Any] = {}
+EARLIER: dict[str, Any] = {"lines": FLOW}
+RULES = ("language", "lines", "min_characters", "max_characters", "max_sentences")  # options of that name
 NAMED = 5  # differences that an error names
 
 
@@ -76,8 +77,15 @@ class Job:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
 
 
+def with_lines(job: Job, found: Input) -> Job:
+    """The job with what a line break means: where it does not say it, a line is a block in WET and not elsewhere."""
+    lines = job.rules.lines or (BLOCK if found.format == WET else FLOW)
+    return dataclasses.replace(job, rules=dataclasses.replace(job.rules, lines=lines))
+
+
 def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides a run's rows and files. model: the bundle's manifest."""
+    rules = dataclasses.asdict(with_lines(job, found).rules)
     files = zip(map(found.name, found.files), zip(found.sizes, found.modified, strict=True), strict=True)
     ids = {"ids": "by place"} if found.ids_by_place else {}  # absent, as it was before there was a choice
     facts = {
@@ -85,7 +93,8 @@ def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]
         "bundle": model["fingerprint"],
         "adapted": job.adapted,
         "precision": job.precision,
-        "rules": dataclasses.asdict(job.rules),
+        "lines": rules.pop("lines"),
+        "rules": rules,
         "limit": job.limit,
         "shard_mb": job.shard_mb,
         "partition_by_language": job.partition_by_language,
@@ -113,9 +122,15 @@ def claim(output: str, facts: Mapping[str, Any]) -> float:
     different = _differences(as_now(run["facts"]), facts)
     if different:
         more = f"\n  and {len(different) - NAMED:,} more" if len(different) > NAMED else ""
+        older = any(line.startswith("versions") for line in different)
+        remedy = (
+            "the metaner that began it (rows of two do not mix)"
+            if older
+            else "the input, bundle and options of that run"
+        )
         raise ValueError(
             f"{output} was begun by a run that differs in\n  " + "\n  ".join(different[:NAMED]) + more + "\n"
-            "Give the input, bundle and options of that run to go on with it, or another --output"
+            f"Take {remedy} to go on with it, or give another --output"
         )
     return float(run["started"])
 
@@ -185,8 +200,10 @@ def _input_options(group: Any) -> None:
 
 def _rule_options(group: Any) -> None:
     group.add_argument("--language", help="one for all documents, whatever the column says")
-    group.add_argument("--languages", nargs="+", metavar="CODE", help="tag only these")
+    group.add_argument("--languages", nargs="+", metavar="CODE", help="tag only these; de stands for deu and de-AT too")
     group.add_argument("--no-identify", action="store_true", help="do not find out languages that are not given")
+    what = "block: a line ends a sentence (default for WET); flow: only a blank one does (default for all else)"
+    group.add_argument("--lines", choices=LINES, help=what)
     for option, what in (("min-characters", "least"), ("max-characters", "most"), ("max-sentences", "most")):
         default = getattr(DEFAULT, option.replace("-", "_"))
         group.add_argument(
@@ -209,7 +226,7 @@ def job(options: argparse.Namespace) -> Job:
         "engine",
         "precision",
     )
-    rules = {name: getattr(options, name) for name in ("language", "min_characters", "max_characters", "max_sentences")}
+    rules = {name: getattr(options, name) for name in RULES}
     languages = tuple(options.languages) if options.languages else None
     return Job(
         source=Source(uri=storage.absolute(options.input), format=options.format, **columns),

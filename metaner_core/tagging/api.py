@@ -125,7 +125,7 @@ def _codes(language: object, texts: int) -> list[object]:
     wrong = [code for code in codes if code is not None and not (isinstance(code, str) and primary(code))]
     if wrong:
         named = ", ".join(dict.fromkeys(map(repr, wrong[:NAMED])))
-        raise ValueError(f"no language code: {named}; write one like de or pt-BR, or None to have it found out")
+        raise ValueError(f"no language: {named}; write one like de, pt-BR or German, or None to have it found out")
     if each is not None and len(each) != texts:
         raise ValueError(f"{len(each)} languages for {texts} texts; give one for all of them, or one for each")
     return codes * texts if each is None else each

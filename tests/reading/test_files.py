@@ -144,7 +144,7 @@ def test_jsonl_that_holds_no_text_says_why(tmp_path: Path) -> None:
     assert found["a.jsonl:3"] == Document("a.jsonl:3", "x")
     assert (found["a.jsonl:4"].problem or "").startswith("reading: the line is no JSON object: ")
     assert found["a.jsonl:6"].problem == "reading: the line is no JSON object: expected an object, found list"
-    assert found["a.jsonl:7"].extra == '{"id": "\\ud800"}'
+    assert found["a.jsonl:7"].extra == r'{"id": "\\ud800"}'
     assert found["a.jsonl:8"].extra == '{"id": 1.5}'
     assert found["u"].language == "de"
     assert len(found) == 8
