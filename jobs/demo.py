@@ -26,6 +26,7 @@ from metaner_core.data import corpora
 from metaner_core.reading.source import Source
 from metaner_core.report import page
 from metaner_core.settings import Settings, parse_overrides, preset
+from metaner_core.text.rules import BLOCK, Rules
 
 CRAWL = Path(metaner_core.__file__).parent / "embedded" / "crawl.jsonl"
 LANGUAGES = ("es", "nl", "de", "fr", "zh")
@@ -53,12 +54,20 @@ def demo(output: str, *, settings: Settings, actors: int = 2) -> dict[str, str]:
     results = evaluate.evaluate(found["bundle"], tests, actors=actors)
     say("3/4  tagging a small crawl, each sentence by a model adapted to it")
     manifest = bulk_tag.bulk_tag(
-        Job(source=Source(uri=str(CRAWL)), bundle=found["bundle"], output=found["crawl"], actors=actors, shard_mb=0.004)
+        Job(
+            source=Source(uri=str(CRAWL)),
+            bundle=found["bundle"],
+            output=found["crawl"],
+            rules=Rules(lines=BLOCK),  # pages, with menus and lists
+            actors=actors,
+            shard_mb=0.004,
+        )
     )
     say("4/4  a page to look at")
     scores = [_score(result, language) for result, language in zip(results, LANGUAGES, strict=True)]
     write_page(found, scores, manifest)
-    Console(width=110).print(evaluate.table(results, by_type=False))
+    notes = evaluate.notes(tests, settings.types)
+    Console(width=110).print(evaluate.table(results, by_type=False, notes=notes))
     say(bulk_tag.summary(manifest))
     say(f"report     {storage.join(found['crawl'], 'report.html')}")
     say(f"page       {found['page.html']}")

@@ -5,7 +5,8 @@
     cluster   ray job submit --working-dir . -- python -m jobs.evaluate --gpu --actors 8 \\
                   --bundle s3://bucket/bundle --corpus conll2002-es --data s3://bucket/data --output s3://bucket/es.json
 
-A corpus without MISC is scored without it: MISC in the bundle's predictions reads as O there.
+The types that count are the corpus's. One without MISC is scored without it, MISC in the bundle's predictions reads as
+O there; and of one that has it each MISC is missed by a bundle that has not. The table says so.
 """
 
 import json
@@ -20,6 +21,7 @@ import ray
 from ray.actor import ActorHandle
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
@@ -30,7 +32,7 @@ from metaner_core import storage
 from metaner_core.command import run, say
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
-from metaner_core.data.labels import relabel
+from metaner_core.data.labels import relabel, spans
 from metaner_core.data.scoring import Counts, Scores, count, scores
 from metaner_core.engine.config import EngineConfig
 from metaner_core.settings import ADAPTING, Settings, parse_overrides
@@ -176,7 +178,7 @@ class Scorer:
         return self.bundle.engine.adapted(encoded, support, overlaps=overlaps)
 
     def _count(self, rows: Sequence[Mapping[str, Any]], predictions: "Sequence[Prediction]") -> Counts:
-        types = [t for t in self.bundle.settings.types if t in rows[0]["types"]]
+        types = rows[0]["types"]
         gold = [relabel([row["labels"][w] for w in p.words], types) for row, p in zip(rows, predictions, strict=True)]
         predicted = [relabel(p.labels, types) for p in predictions]
         if self.bundle.settings.score_overlaps:  # the authors' files have no sentence ends (here: within a batch)
@@ -192,9 +194,23 @@ class Scorer:
             self.board.post.remote(f"evaluated {done}/{self.total} sentences")
 
 
-def table(results: Sequence[Result], *, by_type: bool = True) -> Table:
+def notes(tests: Sequence[Test], types: Sequence[str]) -> list[str]:
+    """How the types of the corpora differ from the bundle's, a line for each difference."""
+    lines: dict[str, list[str]] = {}
+    for test in tests:
+        if more := [t for t in types if t not in test.types]:
+            said = f"has no {', '.join(more)}: what the bundle finds of it counts as nothing"
+            lines.setdefault(said, []).append(test.name)
+        if less := [t for t in test.types if t not in types]:
+            said = f"has {', '.join(less)}, which the bundle does not know: all of it counts as missed"
+            lines.setdefault(said, []).append(test.name)
+    return [f"{', '.join(names)} {said}" for said, names in lines.items()]
+
+
+def table(results: Sequence[Result], *, by_type: bool = True, notes: Sequence[str] = ()) -> Table:
     """Precision, recall and F1 (percent) of every test, unadapted and adapted, overall and by entity type."""
-    found = Table(title="Phrase-level scores, unadapted -> adapted")
+    caption = Text("\n".join(notes)) if notes else None  # names of files are no markup
+    found = Table(title="Phrase-level scores, unadapted -> adapted", caption=caption, caption_justify="left")
     for name in ("test", "sentences", "type", "precision", "recall", "F1", "difference"):
         found.add_column(name, justify="left" if name in ("test", "type") else "right")
     for result in results:
@@ -248,6 +264,14 @@ def read_tests(names: Sequence[str], split: str, data: str | None, limit: int | 
     return [Test(name=name, sentences=part, types=corpora.CORPORA[name].types) for name, part in parts.items()]
 
 
+def read_file(path: str, known: Sequence[str], types: Sequence[str] | None, limit: int | None) -> Test:
+    """A test of a column file. types: that it has; None: those of `known` that are found in it."""
+    sentences = corpora.read_sentences(path, types=types or known)
+    found = {span.type for sentence in sentences for span in spans(sentence.labels)}
+    counted = types or [t for t in known if t in found]
+    return Test(name=path, sentences=sentences[:limit], types=tuple(counted))
+
+
 def main() -> None:
     parser = OptionsParser("jobs.evaluate", "Score a bundle on labelled corpora.", EXAMPLES)
     parser.add_argument("--bundle", required=True, help="folder or s3:// prefix")
@@ -255,6 +279,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
     parser.add_argument("--file", help="your own column file in place of --corpus")
+    parser.add_argument("--types", help="of --file, such as PER,LOC (default: those found in it)")
     fields = f"adapt otherwise than the bundle was made for: {', '.join(ADAPTING)}"
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help=fields)
     parser.add_argument("--limit", type=int, help="only the first N sentences of each corpus")
@@ -266,20 +291,23 @@ def main() -> None:
     options = parser.parse()
     if options.output:
         storage.require_unused(options.output, "result")
-    if options.file:
-        own = corpora.read_sentences(options.file)[: options.limit]
-        tests = [Test(name=options.file, sentences=own, types=corpora.TYPES)]
-    else:
-        tests = read_tests(options.corpus, options.split, options.data, options.limit)
+    if options.types and not options.file:
+        parser.error("--types says what --file has; the types of a --corpus are known: leave it out")
     uri = storage.absolute(options.bundle)
     manifest = json.loads(storage.read_bytes(storage.join(uri, storage.MANIFEST)))
+    types = manifest["settings"]["types"]
+    if options.file:
+        own = [t.strip() for t in options.types.split(",") if t.strip()] if options.types else None
+        tests = [read_file(options.file, list(dict.fromkeys([*types, *corpora.TYPES])), own, options.limit)]
+    else:
+        tests = read_tests(options.corpus, options.split, options.data, options.limit)
     changes = parse_overrides(options.set)
     Settings.from_dict(manifest["settings"]).adapting(changes)  # tells what is wrong before any work
     connect(options.address, cpus=options.actors + 2)
     config = EngineConfig(options.engine, options.precision)
     where = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads}
     results = evaluate(uri, tests, config=config, changes=changes, **where)
-    Console(width=120).print(table(results))
+    Console(width=120).print(table(results, notes=notes(tests, types)))
     for engine in ENGINES:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)
         say(f"{engine}: {1000 * seconds / max(n, 1):.1f} ms a sentence on one actor")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import ray
 
 from jobs.common.imports import gc_paused
-from jobs.tagging.job import Job
+from jobs.tagging.job import Job, with_lines
 from jobs.tagging.write import parquet_bytes
 from metaner_core.command import say
 from metaner_core.reading.files import Cutter, Stretch, documents, read
@@ -32,6 +32,9 @@ def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Est
     if documents < PLACES:
         raise ValueError(f"an estimate of {documents} documents says nothing: draw {PLACES} or more")
     found = find(job.source)
+    for note in found.notes:
+        say(note)
+    job = with_lines(job, found)
     chosen = random.Random(SEED).sample(range(len(found.files)), min(FILES, len(found.files)))
     together = max(1, min(job.batch_size, documents // PLACES))
     looked = ray.get([_look.remote(found, file, together, documents // together + 1) for file in chosen])

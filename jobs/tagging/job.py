@@ -14,9 +14,9 @@ from jobs.common.options import add_ray_options
 from jobs.planning.shards import MANIFEST, RUN
 from metaner_core import storage
 from metaner_core.engine.config import KINDS, PRECISIONS, EngineConfig
-from metaner_core.reading.source import FORMATS, Input, Source
+from metaner_core.reading.source import FORMATS, WET, Input, Source
 from metaner_core.text import schema
-from metaner_core.text.rules import DEFAULT, Rules
+from metaner_core.text.rules import BLOCK, DEFAULT, FLOW, LINES, Rules
 
 EXAMPLES = (
     "--bundle out/bundle --input documents.jsonl --output out/tagged",
@@ -24,7 +24,8 @@ EXAMPLES = (
 )
 ROWS_OF = {"0.1.0": 1}  # schema.ROWS of the version that wrote its own name instead
 # What runs did that were begun before there was such a fact. A new fact comes with an entry, which then never changes.
-EARLIER: dict[str, Any] = {}
+EARLIER: dict[str, Any] = {"lines": FLOW}
+RULES = ("language", "lines", "min_characters", "max_characters", "max_sentences")  # options of that name
 NAMED = 5  # differences that an error names
 
 
@@ -76,19 +77,28 @@ class Job:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
 
 
+def with_lines(job: Job, found: Input) -> Job:
+    """The job with what a line break means: where it does not say it, a line is a block in WET and not elsewhere."""
+    lines = job.rules.lines or (BLOCK if found.format == WET else FLOW)
+    return dataclasses.replace(job, rules=dataclasses.replace(job.rules, lines=lines))
+
+
 def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides a run's rows and files. model: the bundle's manifest."""
+    rules = dataclasses.asdict(with_lines(job, found).rules)
     files = zip(map(found.name, found.files), zip(found.sizes, found.modified, strict=True), strict=True)
+    ids = {"ids": "by place"} if found.ids_by_place else {}  # absent, as it was before there was a choice
     facts = {
         "versions": {"rows": schema.ROWS, "schema": schema.VERSION},
         "bundle": model["fingerprint"],
         "adapted": job.adapted,
         "precision": job.precision,
-        "rules": dataclasses.asdict(job.rules),
+        "lines": rules.pop("lines"),
+        "rules": rules,
         "limit": job.limit,
         "shard_mb": job.shard_mb,
         "partition_by_language": job.partition_by_language,
-        "input": {"format": found.format, "columns": found.columns},
+        "input": {"format": found.format, "columns": found.columns, **ids},
         "files": dict(files),  # bytes and time of change of each
     }
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # tuples as lists, as they are read again
@@ -112,9 +122,15 @@ def claim(output: str, facts: Mapping[str, Any]) -> float:
     different = _differences(as_now(run["facts"]), facts)
     if different:
         more = f"\n  and {len(different) - NAMED:,} more" if len(different) > NAMED else ""
+        older = any(line.startswith("versions") for line in different)
+        remedy = (
+            "the metaner that began it (rows of two do not mix)"
+            if older
+            else "the input, bundle and options of that run"
+        )
         raise ValueError(
             f"{output} was begun by a run that differs in\n  " + "\n  ".join(different[:NAMED]) + more + "\n"
-            "Give the input, bundle and options of that run to go on with it, or another --output"
+            f"Take {remedy} to go on with it, or give another --output"
         )
     return float(run["started"])
 
@@ -148,7 +164,7 @@ def _told(value: Any) -> str:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; `job` makes a Job of it."""
     parser = OptionsParser("jobs.bulk_tag", "Tag documents with a bundle.", EXAMPLES)
-    parser.add_argument("--input", required=True, help="file, folder or glob, local or s3://")
+    parser.add_argument("--input", required=True, help="file, folder or pattern, local or s3://")
     parser.add_argument("--bundle", required=True, help="folder or s3:// prefix")
     parser.add_argument("--output", required=True, help="folder or s3:// prefix: unused, or of the run to go on with")
     _input_options(parser.add_argument_group("input"))
@@ -178,14 +194,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def _input_options(group: Any) -> None:
     group.add_argument("--format", choices=FORMATS, help="default: by the files' endings; files: a document a file")
     group.add_argument("--text-column", default="text", help="(default: text)")
-    group.add_argument("--id-column", help="unique ids (default: id, if there is one; else file and line or row)")
-    group.add_argument("--language-column", help="codes such as de (default: language, if there is one)")
+    group.add_argument("--id-column", help="unique ids (default: id, if it can be; else or with none: file and line)")
+    group.add_argument("--language-column", help="codes such as de (default: language, if it can be; or none)")
 
 
 def _rule_options(group: Any) -> None:
     group.add_argument("--language", help="one for all documents, whatever the column says")
-    group.add_argument("--languages", nargs="+", metavar="CODE", help="tag only these")
+    group.add_argument("--languages", nargs="+", metavar="CODE", help="tag only these; de stands for deu and de-AT too")
     group.add_argument("--no-identify", action="store_true", help="do not find out languages that are not given")
+    what = "block: a line ends a sentence (default for WET); flow: only a blank one does (default for all else)"
+    group.add_argument("--lines", choices=LINES, help=what)
     for option, what in (("min-characters", "least"), ("max-characters", "most"), ("max-sentences", "most")):
         default = getattr(DEFAULT, option.replace("-", "_"))
         group.add_argument(
@@ -208,7 +226,7 @@ def job(options: argparse.Namespace) -> Job:
         "engine",
         "precision",
     )
-    rules = {name: getattr(options, name) for name in ("language", "min_characters", "max_characters", "max_sentences")}
+    rules = {name: getattr(options, name) for name in RULES}
     languages = tuple(options.languages) if options.languages else None
     return Job(
         source=Source(uri=storage.absolute(options.input), format=options.format, **columns),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 
 from jobs.planning.shards import OTHER, TAGGED, Shard
 from metaner_core import storage
+from metaner_core.text.languages import standard
 
 GROUP_BYTES = 64 * 2**20  # of a row group in memory: what a reader holds at once
 NO_LANGUAGE = "und"  # ISO 639: undetermined. (pandas cannot read Hive's own name of null.)
@@ -43,8 +43,15 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def _by_language(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Folder and rows of each language. The folder's name holds the column, as Hive has it, so the file does not."""
-    languages = pc.fill_null(table["language"], NO_LANGUAGE)
+    """Folder and rows of each language. The folder's name holds the column, as Hive has it, so the file does not.
+
+    It is the language's standard tag, whatever a document wrote for it: `deu` and `German` are in `language=de`.
+    """
+    languages = pa.array([_folder(language) for language in table["language"].to_pylist()], pa.string())
     for language in sorted(languages.unique().to_pylist()):
-        rows = table.filter(pc.equal(languages, language)).drop_columns(["language"])
-        yield f"language={quote(language, safe='')}/", rows
+        yield f"language={language}/", table.filter(pc.equal(languages, language)).drop_columns(["language"])
+
+
+def _folder(language: str | None) -> str:
+    """A standard tag has letters, digits and hyphens only, so that it is safe in any path."""
+    return standard(language) or NO_LANGUAGE

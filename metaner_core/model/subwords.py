@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from metaner_core.text import scripts
+from metaner_core.text.canonical import normal
 
 CHUNK = 512  # words handed to the tokenizer at once: bounds its memory on a pathological sentence; a run is cut there
 SPACE = "▁"  # SentencePiece's sign for a space
@@ -46,8 +47,8 @@ class Subwords:
         self._unknown: Any = tokenizer.unk_token_id
 
     def __call__(self, words: Sequence[str]) -> Cut:
-        # A lone surrogate, which JSON can carry, is no text to a tokenizer.
-        words = [word.encode(errors="replace").decode() for word in words]
+        # Canonically equal words are the same to the model. A lone surrogate, which JSON can carry, is no text to it.
+        words = [normal(word).encode(errors="replace").decode() for word in words]
         cut = Cut()
         if self._together and scripts.without_spaces("".join(words)):
             for runs in _portions(scripts.runs(words, CHUNK)):

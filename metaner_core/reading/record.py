@@ -1,14 +1,18 @@
 """What the readers of all formats share: places to read from, and how a value of the input becomes a document."""
 
-import json
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from metaner_core.reading.extra import encoded, kept
 from metaner_core.text.document import Document
+from metaner_core.text.languages import primary
 
 MAX_BYTES = 64 * 2**20  # of one document; a longer one is not held in memory but rejected
 EXCERPT_BYTES = 1_000  # of a document that cannot be read
+
+
+class Undecoded(bytes):
+    """What the input says is text, and is no UTF-8."""
 
 
 class Place(NamedTuple):
@@ -33,10 +37,12 @@ def document(
     usable = isinstance(id_, str | int) and not isinstance(id_, bool) and is_unicode(str(id_)) and str(id_) != ""
     name = str(id_) if usable else otherwise
     if id_ is not None and not usable:
-        extra = {"id": id_, **(extra or {})}  # not an id to find a row by, but nothing that the input says is lost
-    code = language if isinstance(language, str) and is_unicode(language) else None
-    passed = _json(extra) if extra else None
-    if isinstance(text, bytes):
+        extra = kept("id", id_, extra)  # not an id to find a row by, but nothing that the input says is lost
+    code = language if isinstance(language, str) and primary(language) else None
+    if code is None and language not in (None, ""):
+        extra = kept("language", language, extra)  # to be identified, and what was given is not lost either
+    passed = encoded(extra) if extra else None
+    if isinstance(text, Undecoded):
         return unreadable(name, "the text is not UTF-8", text, language=code, extra=passed)
     if not isinstance(text, str):
         return Document(name, None, code, passed, f"text: expected a string, found {_kind(text)}")
@@ -55,12 +61,9 @@ def too_long(size: int) -> str:
     return f"it has {size:,} bytes, at most {MAX_BYTES:,} are read"
 
 
-def is_damage(error: OSError) -> bool:
-    """Whether compressed content is damaged or cut off; else it is the storage that failed, and the file may be whole.
-
-    Arrow's decompressors raise nothing of their own, so their messages must do.
-    """
-    return re.search("zlib|gzip|zstd|bz2|truncated compressed stream", str(error), re.IGNORECASE) is not None
+def is_storages(error: Exception) -> bool:
+    """Whether it is the storage that failed, and the file may be whole; else what it holds is damaged."""
+    return isinstance(error, OSError) and (error.errno is not None or "AWS Error" in str(error))
 
 
 def is_unicode(text: str) -> bool:
@@ -70,16 +73,6 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _json(values: Mapping[str, Any]) -> str:
-    """readable where that is Unicode, else in ASCII with escapes"""
-    text = json.dumps(values, ensure_ascii=False, default=_text)
-    return text if is_unicode(text) else json.dumps(values, default=_text)
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _kind(value: object) -> str:

@@ -35,7 +35,8 @@ reason, in `other/`. {sentences} sentences, {words} words, {entities} entities.{
 {facts}
 
 Sentences and words come from rules, without a model (in Chinese, Japanese and the like every character is a word).
-Where the input did not give a document's language it was identified from at most 2,400 characters of the text. Words
+Where the input did not give a document's language, or nothing that can be read as one, it was identified from at most
+2,400 characters of the text; what was given then is in `extra`. Words
 are labelled one by one; what stands in the text was not altered. `manifest.json` has every setting, `report.html` the
 whole story.
 
@@ -47,7 +48,8 @@ Schema version {schema}. Offsets count Unicode code points, as Python does, not 
 
 {tagged_columns}
 
-Where `tagged/` has a folder for each language, readers take `language` from its name; `und` is an unknown one.
+Where `tagged/` has a folder for each language, readers take `language` from its name: the standard tag of what was
+given (`de` for `deu` and `German`, `pt-BR` for `pt_br`); `und` is an unknown one.
 
 `other/`
 
@@ -80,8 +82,9 @@ entities = tagged.select("id", "language", "entities").explode("entities").drop_
 - Labels are predictions, made without a single labelled sentence in most of these languages. Nobody has checked them.
 - A score is the model's own probability; it has not been calibrated. Take a threshold from a sample of your own.
 - Identification of the language is unreliable below some 40 characters, and says nothing of a text in several.
-- Sentences end at full stops, question and exclamation marks and blank lines: abbreviations and lists mislead it. A
-  sentence of more than 256 words or 4,096 letters is cut, and a word of more than 256.
+- Sentences end by rules and at blank lines (at every line where lines is block): abbreviations mislead them, and in
+  Thai and Lao, which have no sign for it, only a line ends one. A sentence of more than 256 words or 4,096 letters is
+  cut, and a word of more than 256.
 - A sentence that is too long for the encoder is read in windows that overlap; `sentences.windows` says in how many.
 - Documents are as the input had them: not deduplicated, not cleaned, personal data not removed. The rights to the
   texts are those of their authors.

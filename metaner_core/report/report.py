@@ -15,7 +15,7 @@ from metaner_core.report.sketches import Frequent
 from metaner_core.report.summary import BINS, KINDS, Counts, Summary
 from metaner_core.report.throughput import Shard, over_time
 from metaner_core.report.units import duration, moment, share, size
-from metaner_core.text.languages import primary
+from metaner_core.text.languages import primary, wider
 from metaner_core.text.schema import TAGGED
 
 __all__ = ["Shard", "render", "write_report"]
@@ -86,7 +86,13 @@ def _strange(manifest: Mapping[str, Any], summary: Summary) -> dict[str, str]:
     """Languages of tagged documents that the bundle's encoder was not made for, by code: their names."""
     encoder = manifest.get("bundle", {}).get("encoder") or ""
     tagged = [code for code, counts in summary.languages.items() if code and counts.outcomes[TAGGED]]
-    return {code: language_name(code) for code in tagged if knows(encoder, primary(code) or code) is False}
+    return {code: language_name(code) for code in tagged if _made_for(encoder, code) is False}
+
+
+def _made_for(encoder: str, code: str) -> bool | None:
+    """Or for the macrolanguage that it belongs to."""
+    language = primary(code) or code
+    return knows(encoder, language) or (knows(encoder, wider(language) or language))
 
 
 def _frequent(summary: Summary, type_: str) -> list[tuple[str, int]]:

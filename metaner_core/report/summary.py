@@ -104,7 +104,7 @@ class Summary:
         tagged = [row for row in rows if row["outcome"] == schema.TAGGED]
         entities = [entity for row in tagged for entity in row["entities"]]
         sets = [_support(sentence) for row in tagged for sentence in row["sentences"] if sentence["neighbours"]]
-        samples = least({row["id"]: row for row in tagged}, SAMPLES)
+        samples = least({_shown(row["id"]): row for row in tagged}, SAMPLES)
         return Summary(
             languages=_added((primary(row["language"]) or "", _counts(row)) for row in rows),
             scores=_scores(entities),
@@ -194,8 +194,13 @@ def _binwise(*bins: Sequence[int] | None) -> tuple[int, ...]:
 
 def _kind(row: Mapping[str, Any]) -> tuple[str, Kind]:
     reason = re.sub(r"\d+", "n", row["reason"])[:MAX_KIND]
-    example = {name: row[name] for name in ("id", "reason", "language", "excerpt")}
+    example = {name: row[name] for name in ("reason", "language", "excerpt")} | {"id": _shown(row["id"])}
     return f"{row['outcome']}/{row['stage']}: {reason}", Kind(row["outcome"], row["stage"], 1, example)
+
+
+def _shown(id_: str) -> str:
+    """An id that is too long for a report by its beginning, and a number that tells it from others."""
+    return id_ if len(id_) <= 2 * MAX_NAME else f"{id_[:MAX_NAME]}… ({digest(id_)})"
 
 
 def _support(sentence: Mapping[str, Any]) -> str:

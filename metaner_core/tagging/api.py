@@ -86,7 +86,7 @@ def load(
     config = EngineConfig(engine, precision)
     place = _device(device)
     name = os.fspath(uri)
-    loaded = bundle.load(name if "://" in name else storage.absolute(name), device=place, config=config)
+    loaded = bundle.load(storage.absolute(name), device=place, config=config)
     _ = loaded.engine  # made now: it may refuse the precision, and the first call to tag need not wait for it
     return BundleTagger(loaded)
 
@@ -125,7 +125,7 @@ def _codes(language: object, texts: int) -> list[object]:
     wrong = [code for code in codes if code is not None and not (isinstance(code, str) and primary(code))]
     if wrong:
         named = ", ".join(dict.fromkeys(map(repr, wrong[:NAMED])))
-        raise ValueError(f"no language code: {named}; write one like de or pt-BR, or None to have it found out")
+        raise ValueError(f"no language: {named}; write one like de, pt-BR or German, or None to have it found out")
     if each is not None and len(each) != texts:
         raise ValueError(f"{len(each)} languages for {texts} texts; give one for all of them, or one for each")
     return codes * texts if each is None else each

@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 
 VERSION = 2  # raise it when a column's name, type or meaning changes
-ROWS = 1  # raise it when the same documents, bundle and options may give other rows: other rules, sentences, ids
+ROWS = 2  # raise it when the same documents, bundle and options may give other rows: other rules, sentences, ids
 EXCERPT = 200  # characters
 TAGGED, EMPTY, FILTERED, REJECTED = OUTCOMES = ("tagged", "empty", "filtered", "rejected")
 
 MEANINGS = {  # by the column's name, and for what is nested in it after a dot
     "id": "the document's, unique in the input",
     "text": "the document's text, unaltered",
-    "language": "code of its language: as given, else as identified; null where neither is known",
+    "language": "as given, if it can be read as one, else the code of the one identified; null if neither is known",
     "language_score": "probability of the identified language; null where the language was given",
     "sentences": "in the order of the text",
     "sentences.start": "first character in the text, from 0",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from metaner_core.text import schema
 from metaner_core.text.document import Document, Row
-from metaner_core.text.languages import identify, primary
-from metaner_core.text.rules import Rules
+from metaner_core.text.languages import among, identify, primary
+from metaner_core.text.rules import FLOW, Rules
 from metaner_core.text.segmentation import INVISIBLE, Word, segment
 
 MAX_REASON = 500  # characters of an error message that a row keeps
@@ -32,11 +32,11 @@ def screen(document: Document, rules: Rules) -> Ready | Row:
         return turned_away
     assert document.text is not None
     language, score = _language(document, rules)
-    if rules.languages is not None and primary(language) not in {primary(code) for code in rules.languages}:
+    if rules.languages is not None and not among(language, rules.languages):
         reason = f"{language or 'an unknown language'} is not among {', '.join(rules.languages)}"
         return _row(document, schema.FILTERED, "language", reason, language, score)
     try:
-        sentences = segment(document.text, language, most=rules.max_sentences)
+        sentences = segment(document.text, language, lines=rules.lines or FLOW, most=rules.max_sentences)
     except Exception as error:  # whatever the text does to the tokenizer, the batch goes on
         return _row(document, schema.REJECTED, "segmentation", str(error), language, score)
     if len(sentences) > rules.max_sentences:
@@ -86,7 +86,8 @@ def _language(document: Document, rules: Rules) -> tuple[str | None, float | Non
 
 
 def _given(language: object) -> str | None:
-    return writable(language.strip()) or None if isinstance(language, str) else None
+    """A language as it was given, if it can be read."""
+    return language.strip() if isinstance(language, str) and primary(language) else None
 
 
 def _row(

@@ -1,7 +1,7 @@
 """Raw text to sentences and words with character offsets into the original, which is never altered.
 
-spaCy's rule-based tokenizers and its sentencizer do the work; no model is loaded. Offsets count code points, as
-Python's strings do.
+Sentences end where `sentence_ends` says, words where spaCy's rule-based tokenizers do; no model is loaded. Both see the
+text in NFC, so that texts which Unicode calls equal are cut alike. Offsets count code points, as Python's strings do.
 """
 
 import functools
@@ -12,22 +12,32 @@ from dataclasses import dataclass
 
 import spacy
 from spacy.language import Language
+from spacy.pipeline import Sentencizer
+
+from metaner_core.text.canonical import canonical, joins
+from metaner_core.text.languages import primary, wider
+from metaner_core.text.rules import BLOCK, FLOW
+from metaner_core.text.sentence_ends import sentences
 
 UNKNOWN = "xx"  # spaCy's rules for no language in particular
 MAX_WORDS = 256  # a longer sentence is cut into sentences of at most this many words
 MAX_LETTERS = 4_096  # nor more characters in its words: it goes through the encoder as a whole, in windows
-MAX_PIECE = 50_000  # characters that spaCy sees at once; a longer paragraph is cut at white space
+MAX_PIECE = 20_000  # characters in which sentences are looked for at once: unpaired quotes cost the square of it
 MAX_RUN = 256  # characters without white space: spaCy's time grows with the square of a run of punctuation
 
 # Written without spaces. Every character is a word, as in our Chinese corpora, but for Latin words and numbers, which
 # the model knows whole; spaCy's own tokenizers for the others need further packages.
-BY_CHARACTER = frozenset({"zh", "yue", "wuu", "lzh", "ja", "th", "lo", "km", "my"})
-ALIASES = {"no": "nb", "iw": "he"}
+BY_CHARACTER = frozenset({"zh", "ja", "th", "lo", "km", "my"})
+ALIASES = {"no": "nb", "ku": "kmr"}
 _SPACED_WITHOUT_RULES = frozenset({"ko", "vi"})  # spaCy's rules need further packages; words are divided by spaces
 
 _LATIN = re.compile(r"[0-9A-Za-z０-９Ａ-Ｚａ-ｚ\u00c0-\u024f]")
-_BLANK_LINE = re.compile(r"(?>\r\n|\r|\n)[^\S\r\n]*(?>\r\n|\r|\n)|\u2029")
+_LINE_END = r"(?>\r\n|[\r\n\v\f\x85\u2028])"
+_GAPS = {FLOW: re.compile(rf"{_LINE_END}\s*?{_LINE_END}|\u2029"), BLOCK: re.compile(rf"{_LINE_END}|\u2029")}
 INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # control, format (marks, zero width), white space
+# Signs that end a sentence in some script, all but the full stop, are words of their own: spaCy's list, and Tibetan's.
+_ENDS = "".join({*Sentencizer.default_punct_chars} - {"."}) + "\u0f0d-\u0f12\u0f14\u17d4\u17d5"
+_ENDED = re.compile(f"(.*[^{_ENDS}])([{_ENDS}]+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,72 +49,98 @@ class Word:
     end: int
 
 
-def segment(text: str, language: str | None = None, *, most: int | None = None) -> list[list[Word]]:
+def segment(text: str, language: str | None = None, *, lines: str = FLOW, most: int | None = None) -> list[list[Word]]:
     """The sentences of a text, each a list of at least one and at most MAX_WORDS words of MAX_LETTERS in all.
 
-    A blank line ends a sentence too. White space and invisible characters belong to no word, unless they stand inside
-    one. language: a code such as `de` or `pt-BR`; an unknown one or None gets rules for no language in particular.
-    most: stop as soon as there are more sentences than that, so a list longer than `most` is only the beginning.
-    Raises TypeError when text is no string, UnicodeEncodeError when it holds half of a surrogate pair.
+    A blank line ends a sentence too, and with lines=BLOCK every line does. White space and invisible characters belong
+    to no word, unless they stand inside one. language: as `languages.primary` reads it; an unknown one or None gets
+    rules for no language in particular. most: stop as soon as there are more sentences than that, so a list longer
+    than `most` is only the beginning. Raises TypeError when text is no string, UnicodeEncodeError when it holds half of
+    a surrogate pair, ValueError when a library fails on it.
     """
     if not isinstance(text, str):
         raise TypeError(f"expected a string, found {type(text).__name__}")
+    text.encode()
+    plain, borders = canonical(text)
     nlp = _rules(_code(language))
-    sentences: list[list[Word]] = []
+    found: list[list[Word]] = []
     with nlp.memory_zone():  # or spaCy keeps every string that it has ever seen
-        for start, end in _pieces(text, MAX_PIECE if nlp.lang == "zh" else MAX_RUN):
-            for n, sentence in enumerate(nlp(text[start:end]).sents):
-                tokens = ((start + t.idx, start + t.idx + len(t.text)) for t in sentence)
-                slices = _joined(text, tokens) if nlp.lang == "zh" else tokens
-                words = [word for a, b in slices if (word := _word(text, a, b))]
-                if words and _goes_on(text, sentences, words[0].start, n == 0, nlp):
-                    words = sentences.pop() + words
-                sentences += _cut(words)
-            if most is not None and len(sentences) > most:
+        for start, end in _sentences(plain, primary(language) or UNKNOWN, lines):
+            found += _cut([*_words(plain, start, end, nlp)])
+            if most is not None and len(found) > most:
                 break
-    return sentences
+    if borders is None:
+        return found
+    placed = ([_given(text, borders[w.start], borders[w.end]) for w in sentence] for sentence in found)
+    return [words for sentence in placed if (words := [word for word in sentence if word.text])]
+
+
+def _given(text: str, start: int, end: int) -> Word:
+    return Word(text[start:end], start, end)
 
 
 def _code(language: str | None) -> str:
-    """The part of a language code that spaCy goes by."""
-    code = re.split(r"[-_]", (language or UNKNOWN).strip().lower())[0]
-    code = ALIASES.get(code, code)
-    if code in BY_CHARACTER:
+    """What spaCy goes by."""
+    code = primary(language) or UNKNOWN
+    if code in BY_CHARACTER or wider(code) in BY_CHARACTER:
         return "zh"
-    return UNKNOWN if code in _SPACED_WITHOUT_RULES or not re.fullmatch("[a-z]{2,3}", code) else code
+    return UNKNOWN if code in _SPACED_WITHOUT_RULES else ALIASES.get(code, code)
 
 
 @functools.cache
 def _rules(code: str) -> Language:
     try:
-        nlp = spacy.blank(code)
+        return spacy.blank(code)
     except ImportError:  # no such language, or one that needs a further package
-        return _rules(UNKNOWN)
-    nlp.add_pipe("sentencizer")
-    return nlp
+        return _rules(wider(code) or UNKNOWN)
 
 
-def _pieces(text: str, max_run: int) -> Iterator[tuple[int, int]]:
-    """Slices of the text that hold all of it but white space; sentences never cross their borders."""
-    start = end = None
-    for a, b in _runs(text, max_run):
-        if start is not None and end is not None and (a == end or b - start > MAX_PIECE or _parted(text, end, a)):
-            yield start, end
-            start = None
-        start, end = a if start is None else start, b
-    if start is not None and end is not None:
-        yield start, end
+def _sentences(text: str, language: str, lines: str) -> Iterator[tuple[int, int]]:
+    """Slices, from one gap between blocks to the next."""
+    at = 0
+    for gap in _GAPS[lines].finditer(text):
+        yield from _of_block(text, at, gap.start(), language)
+        at = gap.end()
+    yield from _of_block(text, at, len(text), language)
 
 
-def _runs(text: str, max_run: int) -> Iterator[tuple[int, int]]:
-    """Slices without white space, of at most max_run characters."""
-    for run in re.finditer(r"\S+", text):
-        for at in range(run.start(), run.end(), max_run):
-            yield at, min(at + max_run, run.end())
+def _of_block(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
+    """Looked for in at most MAX_PIECE characters at once; the last one of these goes on in the next."""
+    while start < end:
+        stop = end if end - start <= MAX_PIECE else text.rfind(" ", start + 1, start + MAX_PIECE) + 1
+        stop = stop or start + MAX_PIECE
+        found = [(start + a, start + b) for a, b in sentences(text[start:stop], language)]
+        if stop < end and len(found) > 1:
+            found.pop()
+        yield from found
+        start = found[-1][1]
 
 
-def _parted(text: str, end: int, start: int) -> bool:
-    return _BLANK_LINE.search(text, end, start) is not None
+def _words(text: str, start: int, end: int, nlp: Language) -> Iterator[Word]:
+    """Of one sentence."""
+    words: list[Word] = []
+    for a, b in _pieces(text, start, end, MAX_PIECE if nlp.lang == "zh" else MAX_RUN):
+        tokens = ((a + t.idx, a + t.idx + len(t.text)) for t in nlp.make_doc(text[a:b]))
+        slices = _joined(text, tokens) if nlp.lang == "zh" else tokens
+        words += [word for slice_ in _attached(text, slices) if (word := _word(text, *slice_))]
+    last = max((n for n, word in enumerate(words) if any(map(str.isalnum, word.text))), default=-1)
+    for n, word in enumerate(words):
+        yield from _ended(word, nlp, last=n == last)
+
+
+def _pieces(text: str, start: int, end: int, max_run: int) -> Iterator[tuple[int, int]]:
+    """Slices that hold all of it but white space, none with more than max_run characters between white space."""
+    begin = before = start
+    for run in re.compile(r"\S+").finditer(text, start, end):
+        if run.end() - run.start() > max_run:
+            if begin < before:
+                yield begin, before
+            for at in range(run.start(), run.end(), max_run):
+                yield at, min(at + max_run, run.end())
+            begin = run.end()
+        before = run.end()
+    if begin < before:
+        yield begin, before
 
 
 def _joined(text: str, tokens: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -121,13 +157,38 @@ def _joined(text: str, tokens: Iterable[tuple[int, int]]) -> Iterator[tuple[int,
         yield start, end
 
 
-def _goes_on(text: str, sentences: list[list[Word]], start: int, piece: bool, nlp: Language) -> bool:
-    """Whether the last sentence goes on at `start`: a run was cut there to be a piece, or at the point in 3.5."""
-    if not sentences or sentences[-1][-1].end != start:
-        return False
-    if text[start - 1] == "." and nlp.lang == "zh":  # the others' rules see to it themselves
-        return _LATIN.match(text, start) is not None
-    return piece and text[start - 1] not in nlp.get_pipe("sentencizer").punct_chars  # type: ignore[attr-defined]
+def _attached(text: str, slices: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Slices that begin with a mark joined to the one before, which it belongs to (up to MAX_RUN)."""
+    start = end = -1
+    for a, b in slices:
+        if a == end and b - start <= MAX_RUN and joins(text[a]):
+            end = b
+            continue
+        if end > 0:
+            yield start, end
+        start, end = a, b
+    if end > 0:
+        yield start, end
+
+
+def _ended(word: Word, nlp: Language, *, last: bool) -> Iterator[Word]:
+    """The word, and apart from it the signs that end a sentence. last: of its sentence but for marks.
+
+    spaCy takes a full stop off after the letters of the scripts that it lists, and leaves it where it abbreviates. Of
+    others (José with a mark of its own, Georgian, vowelled Arabic) the last word of a sentence does not abbreviate.
+    """
+    found = _ENDED.fullmatch(word.text)
+    stem = found[1] if found else word.text[:-1]
+    letters = sum(map(str.isalpha, stem))
+    known = getattr(nlp.tokenizer, "rules", None) or {}  # Chinese has none
+    stop = last and word.text[-1] == "." and letters > 1 and "." not in stem and word.text not in known
+    if not found and not (stop and not stem[-1].isupper()):
+        yield word
+        return
+    at = word.start + len(stem)
+    for start, end in ((word.start, at), (at, word.end)):
+        if part := _word(word.text, start - word.start, end - word.start):
+            yield Word(part.text, word.start + part.start, word.start + part.end)
 
 
 def _cut(words: list[Word]) -> Iterator[list[Word]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.evaluate import ENGINES, Result, Test, evaluate, read_tests, to_json
+from jobs.evaluate import ENGINES, Result, Test, evaluate, notes, read_file, read_tests, table, to_json
 from metaner_core.bundles import bundle
 from metaner_core.data.columns import Sentence
 from metaner_core.data.scoring import Counts, count
@@ -85,3 +85,33 @@ def test_the_json_holds_counts_and_says_of_which_bundle(results: list[Result], t
 def test_an_unknown_corpus_is_refused() -> None:
     with pytest.raises(ValueError, match="klingon"):
         read_tests(["klingon"], "test", None, None)
+
+
+COLUMNS = "Ana B-PER\nvisited O\nParis B-LOC\n\nBo B-PER\nleft O\n"
+TYPES = ("PER", "LOC", "ORG", "MISC")
+
+
+def test_the_types_of_a_file_are_those_found_in_it_or_those_named(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text(COLUMNS)
+    assert read_file(str(tmp_path / "a.conll"), TYPES, None, 1).types == ("PER", "LOC")
+    assert read_file(str(tmp_path / "a.conll"), TYPES, ["PER", "LOC", "ORG"], None).types == ("PER", "LOC", "ORG")
+    with pytest.raises(ValueError, match=r"a.conll:3: tag 'B-LOC' has type 'LOC', expected one of PER"):
+        read_file(str(tmp_path / "a.conll"), TYPES, ["PER"], None)
+
+
+def test_the_table_says_where_corpus_and_bundle_differ(results: list[Result], dutch: Test, french: Test) -> None:
+    assert notes([dutch, french], TYPES) == [
+        "embedded-fr has no MISC: what the bundle finds of it counts as nothing",
+    ]
+    assert notes([dutch, french], TYPES[:3]) == [
+        "nl has MISC, which the bundle does not know: all of it counts as missed"
+    ]
+    assert str(table(results, notes=["[b]x[/b]"]).caption) == "[b]x[/b]"
+
+
+def test_what_a_corpus_has_and_the_bundle_does_not_know_is_missed(ray_local: None, tiny_bundle: str) -> None:
+    sentence = Sentence(("Ana", "reads", "Faust"), ("B-PER", "O", "B-WORK"))
+    (result,) = evaluate(tiny_bundle, [Test(name="own", sentences=[sentence], types=("PER", "WORK"))])
+    assert result.counts["adapted"].gold["WORK"] == 1
+    assert result.counts["adapted"].predicted.get("WORK", 0) == 0
+    assert set(result.counts["adapted"].predicted) <= {"PER"}

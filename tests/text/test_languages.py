@@ -1,5 +1,6 @@
 """Language identification: right on prose, silent on what is no language, bounded on long text."""
 
+import re
 import time
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from metaner_core.data import corpora
 from metaner_core.text import languages
-from metaner_core.text.languages import identify, primary
+from metaner_core.text.languages import among, identify, primary, standard
 
 TEXTS = {
     "en": "The committee will meet again on Thursday to decide whether the old bridge should be repaired or replaced.",
@@ -75,12 +76,90 @@ def test_any_text_has_a_code_and_a_probability_or_neither(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [("de", "de"), ("pt-BR", "pt"), ("ZH_tw", "zh"), (" en ", "en"), ("yue", "yue"), ("sr-Latn-RS", "sr")],
+    [
+        *[("de", "de"), ("pt-BR", "pt"), ("ZH_tw", "zh"), (" en ", "en"), ("yue", "yue"), ("sr-Latn-RS", "sr")],
+        *[("deu", "de"), ("ger", "de"), ("gsw", "gsw"), ("jpn_Jpan", "ja"), ("cmn_Hani", "zh"), ("arb_Arab", "ar")],
+        *[
+            ("__label__de", "de"),
+            ("__label__nld_Latn", "nl"),
+            ("iw", "he"),
+            ("de_DE.UTF-8", "de"),
+            ("zh-min-nan", "nan"),
+        ],
+        *[
+            ("German", "de"),
+            ("german", "de"),
+            ("Deutsch", "de"),
+            ("中文", "zh"),
+            ("Haitian_Creole", "ht"),
+            ("Farsi", "fa"),
+        ],
+        *[("tl", "tl"), ("fil", "tl"), ("nob", "nb"), ("sh", "sr"), ("en-US-u-co-phonebk", "en")],
+    ],
 )
-def test_the_language_of_a_code_is_its_first_part(code: str, expected: str) -> None:
+def test_a_language_is_read_in_whichever_way_it_is_written(code: str, expected: str) -> None:
     assert primary(code) == expected
 
 
-@pytest.mark.parametrize("code", [None, "", "e", "English", "../en", "eng,zho", "de-"])
-def test_what_is_no_code_has_no_language(code: str | None) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        *[
+            None,
+            7,
+            "",
+            "e",
+            "../en",
+            "eng,zho",
+            "de-",
+            "qq",
+            "xyz",
+            "und",
+            "mul",
+            "zxx",
+            "qaa",
+            "x-de",
+            "unknown",
+            "de\x00",
+        ],
+        *["<b>de</b>", "de" * 200, "\ud83d", "%64%65", "the page is mostly in German"],
+    ],
+)
+def test_what_cannot_be_read_has_no_language(code: str | None) -> None:
     assert primary(code) is None
+    assert standard(code) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "tag"),
+    [("deu", "de"), ("jpn_Jpan", "ja"), ("pt_br", "pt-BR"), ("zh-hant", "zh-Hant"), ("en-x-" + "a-" * 20 + "a", "en")],
+)
+def test_a_standard_tag_is_the_shortest_that_says_the_same(given: str, tag: str) -> None:
+    assert standard(given) == tag
+    assert standard(tag) == tag
+
+
+@settings(max_examples=300, deadline=None)
+@given(code=st.one_of(st.text(), st.from_regex(r"[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{1,8}){0,9}", fullmatch=True)))
+def test_a_standard_tag_is_short_and_safe_in_a_path_whatever_it_is_of(code: str) -> None:
+    tag = standard(code)
+    assert (tag is None) == (primary(code) is None)
+    if tag is not None:
+        assert re.fullmatch("[A-Za-z0-9-]{2,20}", tag)
+        assert primary(tag) == primary(code)
+
+
+def test_one_of_those_wanted_is_also_a_member_of_a_macrolanguage() -> None:
+    assert among("deu", ["nl", "German"])
+    assert among("yue", ["zh"])
+    assert among("nb", ["no"])
+    assert not among("zh", ["yue"])
+    assert not among("nl", ["de"])
+    assert not among(None, ["de"])
+    assert not among("und", ["und"])
+
+
+def test_what_is_identified_is_read_as_itself() -> None:
+    codes = {code for code, _ in languages._identifier().rank("x")}
+    found = {languages._MACROLANGUAGE.get(code) or primary(code) for code in codes}
+    assert all(primary(code) == code for code in found if code)

@@ -1,5 +1,6 @@
 """What a tagging job is told, and what it finds at its output."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import pytest
 
 from jobs.planning.shards import MANIFEST, RUN, unclaim
 from jobs.tagging import job as job_module
-from jobs.tagging.job import Job, claim, decisive, finished, parse
+from jobs.tagging.job import Job, claim, decisive, finished, parse, with_lines
 from metaner_core import storage
-from metaner_core.reading.source import Source, find
+from metaner_core.reading.source import Input, Source, find
 from metaner_core.text.rules import Rules
 
 NEEDED = ["--input", "in.jsonl", "--bundle", "s3://b/bundle", "--output", "out"]
@@ -36,6 +37,15 @@ def test_options_become_a_job_whose_paths_hold_anywhere() -> None:
 def test_options_not_given_are_the_jobs_own_defaults() -> None:
     found = job_module.job(parse(NEEDED))
     assert found == Job(source=found.source, bundle=found.bundle, output=found.output)
+
+
+def test_a_line_is_a_block_in_wet_alone_if_nothing_else_is_said(tmp_path: Path) -> None:
+    assert make(tmp_path)["lines"] == "flow"
+    assert make(tmp_path, rules=Rules(lines="block"))["lines"] == "block"
+    job = Job(source=Source(uri="x"), bundle="b", output="o")
+    wet = Input("wet", [], [], [], "", (None, None, None))
+    assert with_lines(job, wet).rules.lines == "block"
+    assert with_lines(dataclasses.replace(job, rules=Rules(lines="flow")), wet).rules.lines == "flow"
 
 
 def test_every_bad_number_is_reported_at_once() -> None:

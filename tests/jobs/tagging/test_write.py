@@ -51,11 +51,12 @@ def test_row_groups_are_no_larger_than_wanted(
 
 
 def test_partitions_by_language_read_back_in_three_readers(tmp_path: Path) -> None:
-    languages = ["de", None, "und", "pt/BR", "de"]
+    languages = ["de", None, "und", "../../x", "deu", "pt_BR", "<b>" * 99, "German"]
+    folders = ["de", "und", "und", "und", "de", "pt-BR", "und", "de"]
     rows = [row for row in crawl(200) if row["outcome"] == schema.TAGGED][: len(languages)]
     rows = [{**row, "language": language} for row, language in zip(rows, languages, strict=True)]
     write_tables(str(tmp_path), SHARD, *schema.tables(rows), partition=True)
-    expected = {row["id"]: row["language"] or "und" for row in rows}
+    expected = {row["id"]: folder for row, folder in zip(rows, folders, strict=True)}
     files = f"{tmp_path}/tagged/*/*.parquet"
     assert (
         dict(duckdb.sql(f"select id, language from read_parquet('{files}', hive_partitioning = true)").fetchall())
