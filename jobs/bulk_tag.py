@@ -20,7 +20,7 @@ import ray
 
 from jobs.common.session import connect, quiet
 from jobs.planning.plan import plan
-from jobs.planning.shards import Shard, done, unclaim
+from jobs.planning.shards import SHARDS, Shard, done, unclaim
 from jobs.tagging.actor import TagActor, Tagging
 from jobs.tagging.estimate import estimate_run
 from jobs.tagging.finish import finish
@@ -28,8 +28,8 @@ from jobs.tagging.job import Job, claim, decisive, finished, job, name, parse, w
 from jobs.tagging.supervisor import start_supervisor
 from jobs.tagging.watch import Extent, follow
 from metaner_core import storage
-from metaner_core.command import USERS_ERRORS, run, say
-from metaner_core.reading.source import Input, find
+from metaner_core.command import run, say
+from metaner_core.reading.source import Input, find, require_apart
 
 
 def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging | None = None) -> dict[str, Any]:
@@ -41,16 +41,17 @@ def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging | None = None
     must be or there is no bundle, RuntimeError when the run stalls or documents were lost or doubled on the way.
     """
     model = json.loads(storage.read_bytes(storage.join(job.bundle, storage.MANIFEST)))
+    require_apart(job.source, job.output)
     found = find(job.source)
+    for note in found.notes:
+        say(note)
     job = with_lines(job, found)
     facts = decisive(job, found, model)
     started = claim(job.output, facts)
     if manifest := finished(job.output):
         say(f"{job.output} is finished: nothing to do")
         return manifest
-    connect(address, cpus=cpus(job))
-    _check_cluster(job)
-    shards = _planned(job, found)
+    shards = _planned(job, found, address)
     finished_before = done(job.output)
     left = [shard for shard in shards if shard.name not in finished_before]
     documents = sum(shard.documents for shard in shards)
@@ -79,12 +80,15 @@ def _check_cluster(job: Job) -> None:
             )
 
 
-def _planned(job: Job, found: Input) -> list[Shard]:
-    """The run's shards. An input that cannot be used leaves the output unused."""
+def _planned(job: Job, found: Input, address: str | None) -> list[Shard]:
+    """The run's shards. Where there is no plan in the end, whyever, the output is left unused."""
     try:
+        connect(address, cpus=cpus(job))
+        _check_cluster(job)
         return plan(found, job.output, shard_bytes=job.shard_bytes, limit=job.limit)
-    except USERS_ERRORS:
-        unclaim(job.output)
+    except Exception:
+        if not storage.exists(storage.join(job.output, SHARDS)):
+            unclaim(job.output)
         raise
 
 

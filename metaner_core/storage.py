@@ -1,4 +1,4 @@
-"""Files and folders behind one kind of name: a local path or `s3://bucket/key`.
+"""Files and folders behind one kind of name: a local path (or its `file://` uri) or `s3://bucket/key`.
 
 Credentials for S3 come from the usual AWS chain (environment, profile, role); they are never printed or written.
 """
@@ -15,22 +15,21 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
+from metaner_core.uris import absolute as absolute
+from metaner_core.uris import is_remote as is_remote
+from metaner_core.uris import join as join
+
 MANIFEST = "manifest.json"  # of a bundle or an output, written last: what has none is not whole
 UNFINISHED = "unfinished.txt"
 ATTEMPTS = 10  # of a request that S3 does not answer, or answers with 503 (slow down), 500 or 429; waits grow to 20 s
 
 
-def is_remote(uri: str) -> bool:
-    return uri.startswith("s3://")
-
-
 def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of a uri and the path in it. Raises ValueError for a scheme other than s3://."""
+    """The file system of a uri and the path in it. Raises ValueError for one that is neither local nor s3://."""
+    uri = absolute(uri)
     if is_remote(uri):
         return s3(), uri.removeprefix("s3://").rstrip("/")
-    if "://" in uri:
-        raise ValueError(f"{uri}: only local paths and s3:// are supported")
-    return pafs.LocalFileSystem(), absolute(uri)
+    return pafs.LocalFileSystem(), uri
 
 
 def s3() -> pafs.FileSystem:
@@ -52,15 +51,6 @@ def s3() -> pafs.FileSystem:
         if frozen.token:
             options["session_token"] = frozen.token
     return pafs.S3FileSystem(**options)
-
-
-def absolute(uri: str) -> str:
-    """The same place by a name that holds in any working directory."""
-    return uri if is_remote(uri) else str(Path(uri).expanduser().absolute())
-
-
-def join(uri: str, *parts: str) -> str:
-    return "/".join([uri.rstrip("/"), *parts])
 
 
 def read_bytes(uri: str) -> bytes:
@@ -130,16 +120,44 @@ class Listed:
 
 def listed(uri: str) -> list[Listed]:
     """All files below a folder, or the one file, sorted by uri; empty if there is nothing of that name."""
+    if not is_remote(uri):
+        return _listed_here(absolute(uri))
     fs, path = filesystem(uri)
     info = fs.get_file_info(path)
     infos = [info] if info.is_file else fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
-    prefix = "s3://" if is_remote(uri) else ""
     files = [
-        Listed(prefix + info.path, info.size or 0, (info.mtime_ns or 0) // 1_000_000_000)
+        Listed(f"s3://{info.path}", info.size or 0, (info.mtime_ns or 0) // 1_000_000_000)
         for info in infos
         if info.type == pafs.FileType.File
     ]
     return sorted(files, key=lambda file: file.uri)
+
+
+def _listed_here(path: str) -> list[Listed]:
+    """Of this machine, where a name need not be UTF-8: Arrow stops at one that is not, and does not say which."""
+    if Path(path).is_file():
+        return [_seen(path)]
+    found = []
+    for folder, folders, names in os.walk(path, onerror=_not_listed, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [name for name in folders if not _is_above(os.path.realpath(Path(folder, name)), real)]
+        found += [_seen(file) for name in names if (file := Path(folder, name)).is_file()]
+    return sorted(found, key=lambda file: file.uri)
+
+
+def _seen(path: str | Path) -> Listed:
+    info = Path(path).stat()
+    return Listed(str(path), info.st_size, info.st_mtime_ns // 1_000_000_000)
+
+
+def _is_above(folder: str, other: str) -> bool:
+    """Whether a folder is the other or holds it: a link to it would lead round in a circle."""
+    return Path(other).is_relative_to(folder)
+
+
+def _not_listed(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise ValueError(f"{error.filename}: what is in this folder cannot be listed: {error.strerror}") from None
 
 
 def list_files(uri: str) -> list[str]:
@@ -178,15 +196,16 @@ def _is_folder(uri: str) -> bool:
 def local_copy(uri: str) -> Iterator[Path]:
     """A folder as a local path: itself if it is local, else a temporary download. Raises FileNotFoundError."""
     if not is_remote(uri):
-        if not Path(uri).is_dir():
+        path = Path(absolute(uri))
+        if not path.is_dir():
             raise FileNotFoundError(f"{uri}: there is no such folder")
-        yield Path(uri)
+        yield path
         return
-    fs, path = filesystem(uri)
+    fs, key = filesystem(uri)
     if not list_files(uri):
         raise FileNotFoundError(f"{uri}: there is nothing below this prefix")
     with tempfile.TemporaryDirectory(prefix="metaner-") as folder:
-        pafs.copy_files(path, folder, source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
+        pafs.copy_files(key, folder, source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
         yield Path(folder)
 
 
@@ -201,10 +220,11 @@ def publish(folder: Path, uri: str, *, last: str, run: str | None = None) -> Non
     for file in [*files, folder / last]:
         target = join(uri, file.relative_to(folder).as_posix())
         if is_remote(uri):
-            fs, path = filesystem(target)
-            pafs.copy_files(str(file), path, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+            fs, key = filesystem(target)
+            pafs.copy_files(str(file), key, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
         else:
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
+            path = Path(absolute(target))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, path)
     if run is not None:
         delete(join(uri, UNFINISHED))

@@ -72,6 +72,13 @@ def test_a_preset_knows_its_name_and_takes_overrides(name):
     assert dataclasses.replace(settings, seed=0, gamma=preset(name).gamma) == preset(name)
 
 
+def test_the_adaptation_goes_by_the_optimizer_of_training_unless_it_has_its_own():
+    assert (preset("paper").adapts_with, preset("official-code").adapts_with) == ("adam", "bertadam")
+    own = preset("official-code", adapt_optimizer="scaled_sgd")
+    assert (own.optimizer, own.adapts_with) == ("bertadam", "scaled_sgd")
+    assert preset("official-code").adapting({"adapt_optimizer": "sgd", "gamma": 0.01}).adapts_with == "sgd"
+
+
 def test_unknown_names_are_errors_that_list_the_known():
     with pytest.raises(ValueError, match="preset 'papr' is unknown; there are paper, official-code"):
         preset("papr")

@@ -90,11 +90,6 @@ def interrupted(uri: str) -> None:
     raise KeyboardInterrupt
 
 
-def test_another_scheme_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"only local paths and s3://"):
-        storage.filesystem("ftp://host/file")
-
-
 def test_an_empty_prefix_cannot_be_copied(place: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is (nothing below|no such)"), storage.local_copy(f"{place}/no"):
         pass

@@ -15,8 +15,9 @@ import numpy as np
 import ray
 
 from metaner_core import storage
+from metaner_core.reading.columns import NONE
 from metaner_core.reading.files import Stretch, documents
-from metaner_core.reading.source import Input
+from metaner_core.reading.source import WET, Input
 
 BUCKET = 4_000_000  # ids that one task compares: about 100 MB
 BUCKETS = 256  # by a digest's first byte
@@ -64,9 +65,13 @@ def check(found: Input, parts: Sequence[tuple[str, str]]) -> None:
     if count:
         named = "\n  ".join(_told(found, parts, t) for t in twice[:NAMED])
         raise ValueError(
-            f"ids must be unique, but {count:,} are given again:\n  {named}\n"
-            "Make them unique, or name another column with --id-column"
+            f"ids must be unique, but {count:,} are given again:\n  {named}\nMake them unique, or {_remedy(found)}"
         )
+
+
+def _remedy(found: Input) -> str:
+    other = "" if found.format == WET else "name another column with --id-column, or "
+    return f"{other}give --id-column {NONE}: then documents are named by file and number"
 
 
 @ray.remote(num_cpus=1, max_retries=3)

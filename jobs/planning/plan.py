@@ -81,14 +81,20 @@ def _look(found: Input, output: str, shard_bytes: int, limit: int | None) -> lis
 
 
 def _all(tasks: list[ray.ObjectRef]) -> int:
-    """Wait for the tasks and say how far they are. The sum of what they return; the error of the first that fails."""
+    """Wait for the tasks and say how far they are. The sum of what they return; the error of the first that fails.
+
+    Then none of them goes on: it would write to an output that is given up.
+    """
     left, total, said = tasks, 0, time.monotonic()
     while left:
         ready, left = ray.wait(left, num_returns=len(left), timeout=1)
         try:
             total += sum(ray.get(ready))
-        except RayTaskError as error:
-            raise error.cause from None
+        except Exception as error:
+            for task in left:
+                ray.cancel(task, force=True)
+            ray.wait(left, num_returns=len(left)) if left else None
+            raise (error.cause or error if isinstance(error, RayTaskError) else error) from None
         if left and time.monotonic() - said > SAID_SECONDS:
             said = time.monotonic()
             print(f"looked through {len(tasks) - len(left):,}/{len(tasks):,} parts of the input", flush=True)
@@ -110,10 +116,13 @@ def look_through(found: Input, output: str, part: Part, shard_bytes: int, limit:
     total = 0
     for file in range(part.first, part.last):
         cutter = Cutter(file, shard_bytes)
-        for place, document in islice(documents(found, file), None if limit is None else limit - total):
-            cutter.add(place, document)
-            digests.add(document.id)
-            total += 1
+        try:
+            for place, document in islice(documents(found, file), None if limit is None else limit - total):
+                cutter.add(place, document)
+                digests.add(document.id)
+                total += 1
+        except (PermissionError, FileNotFoundError) as error:
+            raise ValueError(f"{found.files[file]} cannot be read: {error}; make it readable or leave it out") from None
         stretches += cutter.close()
     if found.gives_ids:
         storage.write_whole(part.uri(output, "ids"), digests.to_bytes())

@@ -101,6 +101,6 @@ def unclaim(output: str) -> None:
     for file in [*storage.list_files(storage.join(output, PLAN)), storage.join(output, RUN)]:
         storage.delete(file)
     if not storage.is_remote(output):
-        for folder in (Path(output, PLAN), Path(output)):
+        for folder in (Path(storage.absolute(output), PLAN), Path(storage.absolute(output))):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

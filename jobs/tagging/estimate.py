@@ -32,6 +32,8 @@ def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Est
     if documents < PLACES:
         raise ValueError(f"an estimate of {documents} documents says nothing: draw {PLACES} or more")
     found = find(job.source)
+    for note in found.notes:
+        say(note)
     job = with_lines(job, found)
     chosen = random.Random(SEED).sample(range(len(found.files)), min(FILES, len(found.files)))
     together = max(1, min(job.batch_size, documents // PLACES))

@@ -87,6 +87,7 @@ def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]
     """All that decides a run's rows and files. model: the bundle's manifest."""
     rules = dataclasses.asdict(with_lines(job, found).rules)
     files = zip(map(found.name, found.files), zip(found.sizes, found.modified, strict=True), strict=True)
+    ids = {"ids": "by place"} if found.ids_by_place else {}  # absent, as it was before there was a choice
     facts = {
         "versions": {"rows": schema.ROWS, "schema": schema.VERSION},
         "bundle": model["fingerprint"],
@@ -97,7 +98,7 @@ def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]
         "limit": job.limit,
         "shard_mb": job.shard_mb,
         "partition_by_language": job.partition_by_language,
-        "input": {"format": found.format, "columns": found.columns},
+        "input": {"format": found.format, "columns": found.columns, **ids},
         "files": dict(files),  # bytes and time of change of each
     }
     return json.loads(json.dumps(facts))  # type: ignore[no-any-return]  # tuples as lists, as they are read again
@@ -163,7 +164,7 @@ def _told(value: Any) -> str:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; `job` makes a Job of it."""
     parser = OptionsParser("jobs.bulk_tag", "Tag documents with a bundle.", EXAMPLES)
-    parser.add_argument("--input", required=True, help="file, folder or glob, local or s3://")
+    parser.add_argument("--input", required=True, help="file, folder or pattern, local or s3://")
     parser.add_argument("--bundle", required=True, help="folder or s3:// prefix")
     parser.add_argument("--output", required=True, help="folder or s3:// prefix: unused, or of the run to go on with")
     _input_options(parser.add_argument_group("input"))
@@ -193,8 +194,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def _input_options(group: Any) -> None:
     group.add_argument("--format", choices=FORMATS, help="default: by the files' endings; files: a document a file")
     group.add_argument("--text-column", default="text", help="(default: text)")
-    group.add_argument("--id-column", help="unique ids (default: id, if there is one; else file and line or row)")
-    group.add_argument("--language-column", help="codes such as de (default: language, if there is one)")
+    group.add_argument("--id-column", help="unique ids (default: id, if it can be; else or with none: file and line)")
+    group.add_argument("--language-column", help="codes such as de (default: language, if it can be; or none)")
 
 
 def _rule_options(group: Any) -> None:

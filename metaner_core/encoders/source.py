@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metaner_core import storage
 from metaner_core.encoders import e5_small
+from metaner_core.uris import SCHEME
 
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "encoder"
 
@@ -13,6 +14,7 @@ EMBEDDED = Path(__file__).parents[1] / "embedded" / "encoder"
 @contextmanager
 def located(source: str) -> Iterator[str]:
     """Where transformers finds an encoder while in the context: a folder, or a hub name as it is."""
+    source = _place(source)
     if storage.is_remote(source):
         with storage.local_copy(source) as folder:
             yield str(folder)
@@ -22,11 +24,17 @@ def located(source: str) -> Iterator[str]:
         yield str(EMBEDDED) if source == "embedded" else source
 
 
+def _place(source: str) -> str:
+    """A uri as a place; a name or a path as it is."""
+    return storage.absolute(source) if SCHEME.match(source) else source
+
+
 def require_source(source: str) -> None:
     """Raises FileNotFoundError when `source` is a path or an s3:// prefix with nothing there (a hub is not asked).
 
-    `e5-small` raises as `e5_small.require` says.
+    `e5-small` raises as `e5_small.require` says. ValueError for a scheme other than file:// and s3://.
     """
+    source = _place(source)
     if source == e5_small.NAME:
         return e5_small.require()
     if storage.is_remote(source):

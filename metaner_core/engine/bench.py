@@ -6,7 +6,8 @@
 
 Only ratios between rows of one run mean something. Every row is warmed up and then measured in turn with the others,
 several rounds of it. A ratio is taken within each round, where the machine is most alike; the median counts, and the
-least and the greatest stand beside it. The reference loop runs under the same settings of allocator and threads.
+least and the greatest stand beside it. The reference loop runs under the same settings of allocator and threads; it
+adapts by Adam, and so do all rows but those that say thin.
 """
 
 import ctypes
@@ -46,6 +47,7 @@ from metaner_core.settings import preset
 EXAMPLES = ("--output out/bench", "--shape embedded --threads 2", "--device cuda --precision bf16")
 GROUPS = (1, 4, 16)  # sentences for each distinct support set
 REFERENCE = "reference loop"
+THIN, SCALED = "thin", "thin and scaled"  # rows of what adapts without forming gradients: sgd, scaled_sgd
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Workload:
     """A tagger of one shape, the embedded English sentences as source, the embedded test sets' as queries."""
 
     def __init__(self, shape: str, device: str, precision: str) -> None:
-        settings = preset("embedded" if shape == "embedded" else "paper")
+        settings = preset("embedded" if shape == "embedded" else "paper", adapt_optimizer="adam", gamma=1e-4)
         encoder, tokenizer = load_encoder("embedded")
         if shape != "embedded":
             encoder = _bert_base(len(tokenizer))
@@ -106,6 +108,11 @@ class Workload:
         self.nearest = SupportIndex(vectors).search(asked, settings.neighbours)[0]
         itself = range(len(vectors))
         self.support = SupportIndex(vectors).search(vectors, settings.neighbours, without=itself)[0]
+
+    def adapting(self, kind: str) -> BatchedEngine:
+        """The batched engine with another optimiser of the adaptation."""
+        settings = dataclasses.replace(self.batched.settings, adapt_optimizer=kind)
+        return dataclasses.replace(self.batched, settings=settings)
 
     def distinct(self, count: int) -> list[Encoded]:
         """So many different sentences; where the test sets end, they go on with a last word of their own."""
@@ -137,15 +144,15 @@ def measurements(work: Workload, size: Size) -> dict[str, tuple[str, float, Call
         "plain tagging": ("sentence", len(many), lambda: work.batched.plain(many)),
         REFERENCE: ("sentence", len(few), lambda: work.reference.adapted(few, alone)),
     }
-    for group in GROUPS:
-        name = "batched, nothing shared" if group == 1 else f"batched, {group} sentences a support set"
-        sets = work.sets(size.engine, group)
-        found[name] = ("sentence", len(many), partial(work.batched.adapted, many, sets))
-    found["batched, nearest neighbours"] = ("sentence", len(many), lambda: work.batched.adapted(many, nearest))
+    engines = {"batched": work.batched, THIN: work.adapting("sgd"), SCALED: work.adapting("scaled_sgd")}
+    for made, engine in engines.items():
+        for group in GROUPS if made != SCALED else ():
+            name = f"{made}, nothing shared" if group == 1 else f"{made}, {group} sentences a support set"
+            found[name] = ("sentence", len(many), partial(engine.adapted, many, work.sets(size.engine, group)))
+        found[f"{made}, nearest neighbours"] = ("sentence", len(many), partial(engine.adapted, many, nearest))
     tasks = Tasks(work.support, dataclasses.replace(work.reference.settings, tasks_per_update=size.tasks)).of_update(0)
-    for name, engine in (("meta-training, reference loop", work.reference), ("meta-training, batched", work.batched)):
-        together = in_chunks if isinstance(engine, BatchedEngine) else None
-        trainer = MetaTrainer(engine, work.support, [], together=together)
+    for name, together in (("meta-training, reference loop", None), ("meta-training, batched", in_chunks)):
+        trainer = MetaTrainer(work.batched, work.support, [], together=together)
         found[name] = ("meta-update", size.tasks / 32, partial(_gradients, trainer, tasks))
     return found
 

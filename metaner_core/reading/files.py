@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from metaner_core.reading import lines, rows, wet
+from metaner_core.reading.formats import lines, rows, wet
 from metaner_core.reading.record import START, Place
 from metaner_core.reading.source import FILES, JSONL, PARQUET, TEXT, WET, Input
 from metaner_core.text.document import Document

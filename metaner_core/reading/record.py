@@ -1,6 +1,5 @@
 """What the readers of all formats share: places to read from, and how a value of the input becomes a document."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +9,10 @@ from metaner_core.text.languages import primary
 
 MAX_BYTES = 64 * 2**20  # of one document; a longer one is not held in memory but rejected
 EXCERPT_BYTES = 1_000  # of a document that cannot be read
+
+
+class Undecoded(bytes):
+    """What the input says is text, and is no UTF-8."""
 
 
 class Place(NamedTuple):
@@ -39,7 +42,7 @@ def document(
     if code is None and language not in (None, ""):
         extra = kept("language", language, extra)  # to be identified, and what was given is not lost either
     passed = encoded(extra) if extra else None
-    if isinstance(text, bytes):
+    if isinstance(text, Undecoded):
         return unreadable(name, "the text is not UTF-8", text, language=code, extra=passed)
     if not isinstance(text, str):
         return Document(name, None, code, passed, f"text: expected a string, found {_kind(text)}")
@@ -58,12 +61,9 @@ def too_long(size: int) -> str:
     return f"it has {size:,} bytes, at most {MAX_BYTES:,} are read"
 
 
-def is_damage(error: OSError) -> bool:
-    """Whether compressed content is damaged or cut off; else it is the storage that failed, and the file may be whole.
-
-    Arrow's decompressors raise nothing of their own, so their messages must do.
-    """
-    return re.search("zlib|gzip|zstd|bz2|truncated compressed stream", str(error), re.IGNORECASE) is not None
+def is_storages(error: Exception) -> bool:
+    """Whether it is the storage that failed, and the file may be whole; else what it holds is damaged."""
+    return isinstance(error, OSError) and (error.errno is not None or "AWS Error" in str(error))
 
 
 def is_unicode(text: str) -> bool:

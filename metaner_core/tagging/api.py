@@ -86,7 +86,7 @@ def load(
     config = EngineConfig(engine, precision)
     place = _device(device)
     name = os.fspath(uri)
-    loaded = bundle.load(name if "://" in name else storage.absolute(name), device=place, config=config)
+    loaded = bundle.load(storage.absolute(name), device=place, config=config)
     _ = loaded.engine  # made now: it may refuse the precision, and the first call to tag need not wait for it
     return BundleTagger(loaded)
 

@@ -1,5 +1,7 @@
 """What must not change when the model and the index are on a GPU. Each test skips itself without one."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +17,13 @@ from metaner_core.settings import preset
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 
 
-def test_adapted_and_plain_predictions_are_those_of_the_cpu(tiny_bundle: str) -> None:
-    on_cpu, on_gpu = (bundle.load(tiny_bundle, device=device) for device in ("cpu", "cuda"))
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"adapt_optimizer": "sgd", "gamma": 0.02}, {"adapt_optimizer": "scaled_sgd"}],
+    ids=["adam", "sgd", "scaled_sgd"],
+)
+def test_adapted_and_plain_predictions_are_those_of_the_cpu(changes: dict[str, Any], tiny_bundle: str) -> None:
+    on_cpu, on_gpu = (bundle.load(tiny_bundle, device=device, changes=changes) for device in ("cpu", "cuda"))
     words = [s.words for s in load("embedded-de", "test")[:30]]
     sentences = [on_cpu.encode(sentence) for sentence in words]
     support, similarities = on_cpu.support(words)

@@ -20,7 +20,7 @@ from jobs.tagging.job import Job
 from jobs.tagging.watch import Stalled
 from metaner_core import storage
 from metaner_core.bundles import bundle
-from metaner_core.reading.source import Source
+from metaner_core.reading.source import Input, Source, find
 from metaner_core.tagging.pipeline import tag_documents
 from metaner_core.text import schema
 from metaner_core.text.document import Document
@@ -193,3 +193,37 @@ def test_more_actors_than_the_cluster_carries_are_refused(tiny_bundle: str, tmp_
     source = Source(uri=jsonl(tmp_path / "in.jsonl", [{"text": "x"}]))
     with pytest.raises(ValueError, match=r"1000 actor.* need 1000 logical CPUs, this Ray has"):
         bulk_tag(Job(source=source, bundle=tiny_bundle, output=str(tmp_path / "out"), actors=1000))
+    assert not (tmp_path / "out").exists()
+
+
+def test_any_failure_in_planning_leaves_the_output_unused(
+    tiny_bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is; the same call is then right once the reason is gone."""
+    jsonl(tmp_path / "in" / "a.jsonl", [{"text": "Ana."}])
+    gone = jsonl(tmp_path / "in" / "b.jsonl", [{"text": "Kiel."}])
+    job = Job(source=Source(uri=str(tmp_path / "in")), bundle=tiny_bundle, output=str(tmp_path / "out"))
+
+    def found(source: Source) -> Input:
+        result = find(source)
+        Path(gone).unlink()
+        return result
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.bulk_tag.find", found)
+        with pytest.raises(ValueError, match=r"b\.jsonl cannot be read"):
+            bulk_tag(job)
+    assert not (tmp_path / "out").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.planning.plan.pack", None)
+        with pytest.raises(TypeError):
+            bulk_tag(job)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_inside_the_input_is_refused_at_the_first_start(tiny_bundle: str, tmp_path: Path) -> None:
+    jsonl(tmp_path / "in" / "a.jsonl", [{"text": "Ana."}])
+    job = Job(source=Source(uri=str(tmp_path / "in")), bundle=tiny_bundle, output=str(tmp_path / "in" / "out"))
+    with pytest.raises(ValueError, match=r"is part of the input"):
+        bulk_tag(job)
+    assert not (tmp_path / "in" / "out").exists()

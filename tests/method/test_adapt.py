@@ -34,29 +34,54 @@ def word_logits(model, sentence, tokenizer):
     return torch.cat(found)
 
 
-def by_hand(engine, sentence, ids):
-    """The sentence's labels and probabilities from a copy of the model, adapted by a loop of torch's own Adam."""
+def steps_by_hand(kind, parameters, rate):
+    """A call that takes a step: torch's own optimisers, and scaled gradient descent written out."""
+    if kind == "adam":
+        return torch.optim.Adam(parameters, lr=rate, fused=False, foreach=False).step
+    if kind == "sgd":
+        return torch.optim.SGD(parameters, lr=rate).step
+
+    def step():
+        for p in parameters:
+            size = p.grad.norm() / p.numel() ** 0.5
+            p.data = p.data - rate / (size + 1e-8) * p.grad
+
+    return step
+
+
+def by_hand(engine, sentence, ids, kind):
+    """The sentence's labels and probabilities from a copy of the model, adapted by a loop written out."""
     model, settings = copy.deepcopy(engine.tagger).eval(), engine.settings
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=settings.gamma, fused=False, foreach=False)
+    step = steps_by_hand(kind, trained, settings.gamma)
     for _ in range(settings.adapt_steps):
-        optimizer.zero_grad()
+        model.zero_grad()
         for neighbour in (engine.source[i] for i in ids):
             target = torch.tensor([engine.label_set.names.index(label) for label in neighbour.labels])
             F.cross_entropy(word_logits(model, neighbour, engine.tokenizer), target).backward()
-        optimizer.step()
+        step()
     best, label = word_logits(model, sentence, engine.tokenizer).softmax(-1).max(-1)
     return tuple(engine.label_set.names[i] for i in label), best.tolist()
 
 
+OPTIMIZERS = {
+    "adam": {},
+    "sgd": {"adapt_optimizer": "sgd", "gamma": 0.05},
+    "scaled_sgd": {"adapt_optimizer": "scaled_sgd", "gamma": 2e-3},
+}
+
+
 @pytest.mark.parametrize("adapt_steps", [1, 3])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
-def test_each_sentence_is_tagged_by_its_own_model_adapted_by_hand(family, adapt_steps, tmp_path):
-    settings = dataclasses.replace(SETTINGS, adapt_steps=adapt_steps)
+def test_each_sentence_is_tagged_by_its_own_model_adapted_by_hand(family, kind, adapt_steps, tmp_path):
+    settings = dataclasses.replace(SETTINGS, adapt_steps=adapt_steps, **OPTIMIZERS[kind])
     encoder, tokenizer = (None, None) if family == "bert" else load_encoder(save_tiny_xlm_roberta(tmp_path))
     engine = tiny_engine(settings, encoder=encoder, tokenizer=tokenizer)
-    for sentence, ids, found in zip(engine.source, SUPPORT, engine.adapted(engine.source, SUPPORT), strict=True):
-        labels, probabilities = by_hand(engine, sentence, ids)
+    plain, adapted = engine.plain(engine.source), engine.adapted(engine.source, SUPPORT)
+    assert [p.labels for p in plain] != [p.labels for p in adapted]
+    for sentence, ids, found in zip(engine.source, SUPPORT, adapted, strict=True):
+        labels, probabilities = by_hand(engine, sentence, ids, kind)
         assert found.labels == labels
         assert found.probabilities == pytest.approx(probabilities, abs=1e-5)
 

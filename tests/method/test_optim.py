@@ -44,6 +44,33 @@ def test_bertadams_first_step_moves_a_weight_by_about_three_learning_rates():
     torch.testing.assert_close(p.detach(), expected, rtol=5e-3, atol=0)
 
 
+def test_scaled_sgd_goes_along_the_gradient_each_parameter_as_far_as_the_rate_says():
+    random = torch.Generator().manual_seed(0)
+    shapes = {"dense.weight": (5, 3), "dense.bias": (5,), "classifier.weight": (2, 5)}
+    start = {name: torch.randn(shape, generator=random, dtype=torch.float64) for name, shape in shapes.items()}
+    parameters = {name: nn.Parameter(value.clone()) for name, value in start.items()}
+    optimizer = fresh("scaled_sgd", parameters, 0.01)
+    for size in (1e-3, 50.0):  # no history: the second step is as long as the first
+        before = {name: p.detach().clone() for name, p in parameters.items()}
+        for p in parameters.values():
+            p.grad = torch.randn(p.shape, generator=random, dtype=torch.float64) * size
+        optimizer.step()
+        for name, p in parameters.items():
+            moved = before[name] - p.detach()
+            assert moved.square().mean().sqrt().item() == pytest.approx(0.01, rel=1e-4)
+            torch.testing.assert_close(moved / moved.norm(), p.grad / p.grad.norm(), rtol=1e-10, atol=1e-12)
+
+
+def test_scaled_sgd_moves_nothing_for_a_gradient_that_is_nothing_or_rounding_noise():
+    p = nn.Parameter(torch.ones(3, dtype=torch.float64))
+    optimizer = fresh("scaled_sgd", {"bias": p}, 0.1)
+    optimizer.step()
+    for g in (0.0, 1e-16):
+        p.grad = torch.full_like(p, g)
+        optimizer.step()
+    torch.testing.assert_close(p.detach(), torch.ones_like(p), rtol=0, atol=1e-8)
+
+
 def test_each_parameter_is_clipped_by_itself():
     small, large = (nn.Parameter(torch.zeros(1, dtype=torch.float64)) for _ in range(2))
     optimizer = fresh("bertadam", {"a.bias": small, "b.bias": large}, 1.0)
@@ -105,7 +132,7 @@ def test_two_steps_are_the_optimisers_two_steps(kind, dtype, rtol, rows, width):
 
 def test_a_fresh_optimiser_has_no_history():
     p = nn.Parameter(torch.zeros(1))
-    for kind in ("adam", "bertadam"):
+    for kind in ("adam", "bertadam", "scaled_sgd"):
         for _ in range(2):
             assert not fresh(kind, {"weight": p}, 0.1).state
 

@@ -52,8 +52,10 @@ def test_no_such_input(tmp_path: Path, name: str) -> None:
 def test_two_formats_at_once_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl")
     write(tmp_path / "b.txt")
-    with pytest.raises(ValueError, match="found jsonl and text; say which with --format"):
+    with pytest.raises(ValueError, match=r"found 1 jsonl and 1 text; .* such as '.*'") as raised:
         find(Source(uri=str(tmp_path)))
+    advice = str(raised.value).rpartition(" ")[2].strip("'")
+    assert names(advice, tmp_path) == ["a.jsonl"]
 
 
 def test_an_ending_that_says_nothing_is_refused(tmp_path: Path) -> None:

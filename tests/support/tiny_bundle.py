@@ -19,7 +19,9 @@ def make_tiny_bundle(uri: str) -> None:
     Its classifier is then centred and made ten times as large, so that it predicts every label, and others once it is
     adapted; else it would say O to every word.
     """
-    settings = preset("demo", meta_updates=3, dev_every=3, tasks_per_update=8, beta=2e-3, gamma=1e-3)
+    settings = preset(
+        "demo", meta_updates=3, dev_every=3, tasks_per_update=8, beta=2e-3, adapt_optimizer="adam", gamma=1e-3
+    )
     train, dev = (corpora.load("embedded-en", split)[:n] for split, n in (("train", 60), ("dev", 10)))
     with tempfile.TemporaryDirectory() as encoder:
         prepared = prepare(settings, train, dev, encoder=save_tiny_bert(encoder))

@@ -22,7 +22,7 @@ class Thin(Adapted):
         found = torch.addmm(bias, x, weight.T)
         # The step is added to what θ gives, never to θ: bf16 could not show it there.
         found += self._of_bias(names)[self._rows(names).owner].to(found.dtype)
-        if self._together(1) == 1:
+        if self._together(1) == 1:  # on a CPU
             self._in_turn(names, x, found)
             return found
         tokens = max(map(len, self._sets)) * max(self._support.rows(names).counts) + max(self._rows(names).counts)
