@@ -91,7 +91,8 @@ def test_folders_are_columns(tmp_path: Path) -> None:
     parquet(tmp_path / "year=2024" / "language=nl" / "d.parquet", id=["d"], text=["d"], language=["de"])
     found = read(tmp_path)
     assert [(d.id, d.language) for d in found] == [("c", None), ("a", "de"), ("d", "de"), ("b", None)]
-    assert all(json.loads(d.extra or "") == {"year": "2024"} for d in found)
+    extra = [{"year": "2024"}] * 3 + [{"year": "2024", "language": "zh x"}]
+    assert [json.loads(d.extra or "") for d in found] == extra
     (one,) = read(tmp_path / "year=2024" / "language=de")
     assert one.language == "de"
 
