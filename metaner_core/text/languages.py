@@ -63,7 +63,8 @@ def standard(given: object) -> str | None:
     tag = _tag(given) if isinstance(given, str) else None
     if tag is None:
         return None
-    short = langcodes.Language.make(tag.language, script=tag.script, territory=tag.territory)
+    script = None if tag.script == "Hani" else tag.script  # either of Hans and Hant: nothing that zh does not say
+    short = langcodes.Language.make(tag.language, script=script, territory=tag.territory)
     return short.simplify_script().to_tag()
 
 

@@ -117,7 +117,9 @@ def test_a_finished_run_does_nothing(job: Job, manifest: dict[str, Any], capsys:
 
 def test_other_options_are_refused_with_what_differs(job: Job) -> None:
     other = Job(source=job.source, bundle=job.bundle, output=job.output, rules=RULES, shard_mb=0.001, adapted=False)
-    with pytest.raises(ValueError, match="begun by a run that differs in\n  adapted: true then, false now\nGive"):
+    with pytest.raises(
+        ValueError, match="begun by a run that differs in\n  adapted: true then, false now\nTake the input"
+    ):
         bulk_tag(other)
 
 

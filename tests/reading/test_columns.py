@@ -86,11 +86,11 @@ def test_of_many_files_those_at_the_end_are_looked_at_too(tmp_path: Path) -> Non
 
 def test_folders_are_columns(tmp_path: Path) -> None:
     parquet(tmp_path / "year=2024" / "language=de" / "a.parquet", id=["a"], text=["a"])
-    parquet(tmp_path / "year=2024" / "language=zh%20x" / "b.parquet", id=["b"], text=["b"])
+    parquet(tmp_path / "year=2024" / "language=zh%2DTW" / "b.parquet", id=["b"], text=["b"])
     parquet(tmp_path / "year=2024" / "language=__HIVE_DEFAULT_PARTITION__" / "c.parquet", id=["c"], text=["c"])
     parquet(tmp_path / "year=2024" / "language=nl" / "d.parquet", id=["d"], text=["d"], language=["de"])
     found = read(tmp_path)
-    assert [(d.id, d.language) for d in found] == [("c", None), ("a", "de"), ("d", "de"), ("b", "zh x")]
+    assert [(d.id, d.language) for d in found] == [("c", None), ("a", "de"), ("d", "de"), ("b", "zh-TW")]
     assert all(json.loads(d.extra or "") == {"year": "2024"} for d in found)
     (one,) = read(tmp_path / "year=2024" / "language=de")
     assert one.language == "de"

@@ -130,9 +130,9 @@ def test_what_is_no_list_of_texts_is_refused(tagger: BundleTagger, texts: Any) -
 @pytest.mark.parametrize(
     ("language", "message"),
     [
-        ("German", "no language code: 'German'; write one like de"),
-        (["de", "x!", 7, "x!"], "no language code: 'x!', 7;"),
-        (7, "no language code: 7"),
+        ("Elbonian", "no language: 'Elbonian'; write one like de"),
+        (["de", "x!", 7, "x!"], "no language: 'x!', 7;"),
+        (7, "no language: 7"),
         (["de"], "1 languages for 2 texts; give one for all of them, or one for each"),
     ],
 )

@@ -58,7 +58,7 @@ def test_no_line_at_all_is_no_error(
     [
         (["none", "x"], "none: there is no such folder"),
         ([".", "x"], "is no bundle"),
-        (["none", "x", "--language", "German!"], "'German!' is no language code; write one like de"),
+        (["none", "x", "--language", "Elbonian"], "'Elbonian' is no language that is known; write a code like de"),
     ],
 )
 def test_a_user_s_error_is_told_without_a_traceback(

@@ -132,7 +132,14 @@ def test_what_cannot_be_read_has_no_language(code: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("given", "tag"),
-    [("deu", "de"), ("jpn_Jpan", "ja"), ("pt_br", "pt-BR"), ("zh-hant", "zh-Hant"), ("en-x-" + "a-" * 20 + "a", "en")],
+    [
+        ("deu", "de"),
+        ("jpn_Jpan", "ja"),
+        ("cmn_Hani", "zh"),
+        ("pt_br", "pt-BR"),
+        ("zh-hant", "zh-Hant"),
+        ("en-x-" + "a-" * 20 + "a", "en"),
+    ],
 )
 def test_a_standard_tag_is_the_shortest_that_says_the_same(given: str, tag: str) -> None:
     assert standard(given) == tag

@@ -96,7 +96,7 @@ def _record(window: Window, most: int) -> Record:
     if size > most:
         return _broken(window, start, None, headers, size)
     window.fill(start + size + SEEN_BYTES)
-    problem = _problem(window, start, size, 2 * end_of_line)
+    problem = _problem(window, start, size, 2 * end_of_line, most)
     if problem:
         return _broken(window, start, problem, headers, size)
     record = Record(window.at, headers, bytes(window.held[start : start + size]), size)
@@ -104,7 +104,7 @@ def _record(window: Window, most: int) -> Record:
     return record
 
 
-def _problem(window: Window, start: int, size: int, end: bytes) -> str | None:
+def _problem(window: Window, start: int, size: int, end: bytes, most: int) -> str | None:
     """Why the record whose content begins at start is not whole."""
     held, last = window.held, start + size
     if len(held) < last + len(end):
@@ -117,23 +117,27 @@ def _problem(window: Window, start: int, size: int, end: bytes) -> str | None:
         behind = behind[: found.start()]
     if not (PADDING.fullmatch(behind) or LINE.match(behind) or HEADER_OF_WARC.search(behind)):
         return "more text than its length says stands behind it"
-    inner = held.find(b"WARC/", start, last) >= 0 and BEGINNING.finditer(held, start, last)
-    if inner and any(_is_record(held, found.start(), last) for found in inner):
+    inner = held.find(b"WARC/", start, last) >= 0 and [found.start() for found in BEGINNING.finditer(held, start, last)]
+    if inner and any(_is_whole(window, at, last, most) for at in inner):
         return "its length says that other records are part of it"
     return None
 
 
-def _is_record(held: bytearray, at: int, last: int) -> bool:
-    """Whether a record begins here whose content ends at last, or in front of another record."""
-    line = LINE.match(held, at)
+def _is_whole(window: Window, at: int, last: int, most: int) -> bool:
+    """Whether a record begins here that is whole by itself, or ends just at `last`: then no other reaches to there."""
+    held, line = window.held, LINE.match(window.held, at)
     assert line
-    end = held.find(2 * line[1], at, at + HEADER_BYTES)
-    headers = parsed(bytes(held[line.end() : end]), line[1]) if end >= 0 else None
+    end_of_line = line[1]
+    end = held.find(2 * end_of_line, at, at + HEADER_BYTES)
+    headers = parsed(bytes(held[line.end() : end]), end_of_line) if end >= 0 else None
     size = length(headers) if headers else None
-    if size is None:
+    if size is None or size > most:
         return False
-    end += 2 * len(line[1]) + size
-    return end == last or (end < last and bool(LINE.match(held, end + 2 * len(line[1]))))
+    end += 2 * len(end_of_line) + size
+    following = end + 2 * len(end_of_line)
+    if end == last or window.fill(following + EDGE_BYTES) < following:
+        return end == last
+    return held.startswith(2 * end_of_line, end) and (len(held) == following or bool(LINE.match(held, following)))
 
 
 def _broken(

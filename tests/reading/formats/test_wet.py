@@ -88,10 +88,9 @@ def test_padding_is_nothing(tmp_path: Path, padding: bytes) -> None:
     plain = read(tmp_path / "a.wet", padding.join(PAGES) + padding)
     assert list(whole(plain).values()) == TEXTS
     assert len(plain) == 3
-    zeros = bytes(len(padding))
-    assert read(tmp_path / "a.wet.gz", zeros.join(map(gzip.compress, PAGES)) + zeros) == read(
-        tmp_path / "b" if (tmp_path / "b").mkdir() else tmp_path / "b" / "a.wet.gz", b"".join(map(gzip.compress, PAGES))
-    )
+    zeros, members = bytes(len(padding)), list(map(gzip.compress, PAGES))
+    found = read(tmp_path / "a.wet.gz", zeros.join(members) + zeros)
+    assert (list(whole(found).values()), len(found)) == (TEXTS, 3)
 
 
 def test_what_stands_between_records_is_one_rejected_row(tmp_path: Path) -> None:

@@ -101,12 +101,18 @@ def test_gzip_as_one_member(tmp_path: Path, texts: list[str], what: list[tuple[s
 
 
 def reads_as_a_quotation(parts: Sequence[bytes], wrong: Sequence[int]) -> bool:
-    """Whether a length that is wrong ends just where another record ends whose length is wrong as well.
+    """Whether a length that is wrong ends at two line ends by chance, behind records none of which is right.
 
-    Nothing tells that from a page about archives, which quotes a record that is not whole.
+    Nothing tells that from a page about archives, which quotes records that are not whole.
     """
-    ends = list(accumulate(map(len, parts)))
-    return any(ends[n] + wrong[n] == ends[m] and wrong[m] for n in range(len(parts)) for m in range(n + 1, len(parts)))
+    content, ends = b"".join(parts), list(accumulate(map(len, parts)))
+    last = [end - 4 + more for end, more in zip(ends, wrong, strict=True)]
+    return any(
+        content.startswith(b"\r\n\r\n", last[n])
+        and all(wrong[m] for m in range(n + 1, len(parts)) if ends[m - 1] < last[n])
+        for n in range(len(parts))
+        if wrong[n] > 0
+    )
 
 
 WRONG = st.tuples(st.integers(-80, 900) | st.integers(-(2**33), 2**33), st.none()) | st.tuples(
