@@ -74,7 +74,7 @@ def write_bytes(uri: str, content: bytes) -> None:
     fs, path = filesystem(uri)
     if not is_remote(uri):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with fs.open_output_stream(path) as stream:
+    with fs.open_output_stream(path, compression=None) as stream:  # a name that ends in .gz changes nothing
         stream.write(content)
 
 

@@ -1,5 +1,6 @@
 """Local paths and s3:// behave alike."""
 
+import gzip
 import time
 from pathlib import Path
 
@@ -121,3 +122,9 @@ def test_files_are_listed_with_size_and_time(place: str) -> None:
         (file,) = storage.listed(uri)
         assert (file.uri, file.size) == (f"{place}/a", 3)
         assert before <= file.modified <= time.time() + 2
+
+
+def test_what_is_written_is_what_was_given_whatever_its_name(tmp_path: Path) -> None:
+    packed = gzip.compress(b"Ana")
+    storage.write_bytes(str(tmp_path / "a.gz"), packed)
+    assert (tmp_path / "a.gz").read_bytes() == packed

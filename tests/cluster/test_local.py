@@ -25,7 +25,7 @@ def test_the_three_jobs_run_as_submitted_jobs(tmp_path: Path) -> None:
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert [(test["test"], test["sentences"]) for test in scores["tests"]] == [("embedded-nl", 112)]
     manifest = json.loads((tmp_path / "out" / "crawl" / "manifest.json").read_text())
-    assert manifest["counts"]["documents"] == 40
+    assert manifest["counts"]["documents"] == 50
 
 
 def test_every_job_puts_its_result_below_the_output() -> None:
