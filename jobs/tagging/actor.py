@@ -26,9 +26,7 @@ from metaner_core.tagging.batches import take
 from metaner_core.text import schema
 from metaner_core.text.document import Document, Row
 
-Tagging = Callable[
-    ..., Iterable[Row]
-]  # as metaner_core.tagging.pipeline.iter_documents, which is meant where none is given
+Tagging = Callable[..., Iterable[Row]]  # as metaner_core.tagging.pipeline.iter_documents
 ROWS = 64  # made at a time: a row takes a hundred times its text
 TELL_SECONDS = 2.0
 
