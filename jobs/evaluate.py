@@ -196,15 +196,15 @@ class Scorer:
 
 def notes(tests: Sequence[Test], types: Sequence[str]) -> list[str]:
     """How the types of the corpora differ from the bundle's, a line for each difference."""
-    lines: dict[str, list[str]] = {}
+    lines: dict[tuple[str, str], list[str]] = {}
     for test in tests:
         if more := [t for t in types if t not in test.types]:
-            said = f"has no {', '.join(more)}: what the bundle finds of it counts as nothing"
+            said = f"no {', '.join(more)} in", "what the bundle finds of it counts as nothing"
             lines.setdefault(said, []).append(test.name)
         if less := [t for t in test.types if t not in types]:
-            said = f"has {', '.join(less)}, which the bundle does not know: all of it counts as missed"
+            said = f"{', '.join(less)}, which the bundle does not know, in", "all of it counts as missed"
             lines.setdefault(said, []).append(test.name)
-    return [f"{', '.join(names)} {said}" for said, names in lines.items()]
+    return [f"{what} {', '.join(names)}: {so}" for (what, so), names in lines.items()]
 
 
 def table(results: Sequence[Result], *, by_type: bool = True, notes: Sequence[str] = ()) -> Table:

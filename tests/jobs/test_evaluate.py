@@ -101,10 +101,10 @@ def test_the_types_of_a_file_are_those_found_in_it_or_those_named(tmp_path: Path
 
 def test_the_table_says_where_corpus_and_bundle_differ(results: list[Result], dutch: Test, french: Test) -> None:
     assert notes([dutch, french], TYPES) == [
-        "embedded-fr has no MISC: what the bundle finds of it counts as nothing",
+        "no MISC in embedded-fr: what the bundle finds of it counts as nothing",
     ]
     assert notes([dutch, french], TYPES[:3]) == [
-        "nl has MISC, which the bundle does not know: all of it counts as missed"
+        "MISC, which the bundle does not know, in nl: all of it counts as missed"
     ]
     assert str(table(results, notes=["[b]x[/b]"]).caption) == "[b]x[/b]"
 
