@@ -23,10 +23,10 @@ from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
 from jobs.common.progress import told
 from jobs.common.session import connect
-from jobs.training.options import EVERY_SECONDS, TrainingRun, add_training_options, training_run
+from jobs.training.options import TrainingRun, add_training_options, training_run
 from jobs.training.trainer import trainer
 from metaner_core import storage
-from metaner_core.command import run, say
+from metaner_core.command import EVERY_SECONDS, run, say
 from metaner_core.pretrain.pack import add_text_options, pack, texts_of
 from metaner_core.pretrain.packed import MANIFEST, open_packed
 from metaner_core.pretrain.settings import PRESETS, PackSettings, PretrainSettings, overrides, preset

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 USERS_ERRORS = (ValueError, FileNotFoundError, FileExistsError)
 PROGRAM = "metaner"
+EVERY_SECONDS = 10  # between two lines of a long run's progress
 
 
 def program(module: str) -> str:

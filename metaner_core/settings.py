@@ -196,7 +196,7 @@ EMBEDDED: dict[str, Any] = {
     "meta_updates": 1000,
 }
 # multilingual-e5-small: 12 layers as the paper has, but 384 wide, and sentence vectors that are the mean of all tokens.
-# Chosen on English dev (docs/findings/results.md); what is not named is the paper's.
+# γ and the pooling were chosen on English dev; β, at which it learns, was not compared (docs/findings/results.md).
 E5: dict[str, Any] = {"beta": 2e-4, "gamma": 3e-5, "meta_updates": 600, "pooling": "mean", "prefix": "query: "}
 BASE: dict[str, Any] = {"inner_steps": 0, "max_loss_weight": 0.0, "mask_ratio": 0.0}
 

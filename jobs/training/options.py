@@ -8,8 +8,6 @@ from typing import Any
 from jobs.common.options import add_ray_options
 from metaner_core import storage
 
-EVERY_SECONDS = 10  # between two lines of progress
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:

@@ -2,8 +2,8 @@
 
     python -m metaner_core.bundles.training --encoder e5-small --corpus conll2003-en --data DATA --output out/bundle
 
-is one process on one GPU, where there is one, or on the CPU. Its checkpoints are in OUTPUT.run: the same command goes
-on from the newest. The bundle is that of the Ray job, to rounding.
+is one process on one GPU, where there is one, or on the CPU. Stopped at any moment and started again with the same
+options, it goes on from its newest checkpoint. The bundle is that of the Ray job, to rounding.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaner_core import storage
 from metaner_core.bundles.manifest import written_by
-from metaner_core.command import CommandParser, run, say
+from metaner_core.command import EVERY_SECONDS, CommandParser, run, say
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import fingerprint, usable
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from metaner_core.method.checkpoint import Checkpoints
 
-EVERY_SECONDS = 10  # between two lines of progress
 EXAMPLES = ("--encoder e5-small --corpus conll2003-en --data DATA --output out/bundle",)
 
 
@@ -164,17 +163,20 @@ def from_options(options: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = CommandParser("metaner_core.bundles.training", "Meta-train in this process, without Ray.", EXAMPLES)
     add_options(parser)
-    parser.add_argument("--output", required=True, help="the bundle: an unused folder")
+    parser.add_argument("--output", required=True, help="the bundle: an unused folder or s3:// prefix")
+    parser.add_argument("--storage", default="out/runs", help="checkpoints: a folder (default: out/runs)")
     parser.add_argument("--threads", type=int, default=1, help="threads without a GPU (default: 1)")
     options = parser.parse_args(arguments)
+    if storage.is_remote(options.storage):
+        raise ValueError(
+            f"--storage {options.storage}: checkpoints go to a folder here; jobs.meta_train keeps them on S3"
+        )
     training = MetaTraining(**from_options(options))
-    manifest = training.written(options.output)
-    if manifest is None:
-        manifest = _train(training, options)
-    say(best_line(manifest, options.output))
+    output = storage.absolute(options.output)
+    say(best_line(training.written(output) or _train(training, output, options), output))
 
 
-def _train(training: MetaTraining, options: argparse.Namespace) -> dict[str, Any]:
+def _train(training: MetaTraining, output: str, options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from metaner_core.method.checkpoint import FolderCheckpoints
@@ -182,9 +184,14 @@ def _train(training: MetaTraining, options: argparse.Namespace) -> dict[str, Any
     torch.set_num_threads(options.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     say(f"meta-training {training.name()} on {device}: {len(training.train)} source sentences")
-    kept = FolderCheckpoints(Path(f"{options.output}.run") / training.name(), lambda metrics: say(dev_line(metrics)))
-    training.run(options.output, kept, device=device, facts={"workers": 1})
-    return json.loads(storage.read_bytes(storage.join(options.output, storage.MANIFEST)))
+    folder = Path(storage.absolute(options.storage)) / training.name()
+    training.run(
+        output,
+        FolderCheckpoints(folder, lambda metrics: say(dev_line(metrics))),
+        device=device,
+        facts={"workers": 1},
+    )
+    return json.loads(storage.read_bytes(storage.join(output, storage.MANIFEST)))
 
 
 if __name__ == "__main__":

@@ -17,13 +17,12 @@ import torch
 import torch.distributed as dist
 
 from metaner_core import storage, workers
+from metaner_core.command import EVERY_SECONDS
 from metaner_core.method.checkpoint import FolderCheckpoints
 from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, facts, run_name, speed_lines
 from metaner_core.pretrain.model import write_encoder
 from metaner_core.pretrain.packed import open_packed
 from metaner_core.pretrain.settings import PRESETS, PretrainSettings, overrides, preset
-
-EVERY_SECONDS = 10
 
 
 def parser() -> argparse.ArgumentParser:

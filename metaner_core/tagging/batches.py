@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-BATCH_CHARACTERS = 1_000_000  # of text in a batch that has more than one document: some 8,000 sentences, 150 MB
+BATCH_CHARACTERS = 1_000_000  # of text in a batch that has more than one document: some 8,000 sentences
 
 
 def take(items: Iterator[T], most: int, characters: Callable[[T], int]) -> Iterator[T]:

@@ -7,7 +7,7 @@ text in NFC, so that texts which Unicode calls equal are cut alike. Offsets coun
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import spacy
@@ -144,24 +144,20 @@ def _pieces(text: str, start: int, end: int, max_run: int) -> Iterator[tuple[int
 
 
 def _joined(text: str, tokens: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Slices of single characters, those that make up a Latin word or a number in one slice (of at most MAX_RUN)."""
-    start = end = -1
-    for a, b in tokens:
-        if a == end and b - start <= MAX_RUN and _LATIN.match(text, start) and _LATIN.match(text, a):
-            end = b
-            continue
-        if end > 0:
-            yield start, end
-        start, end = a, b
-    if end > 0:
-        yield start, end
+    """Slices of single characters, those that make up a Latin word or a number in one slice."""
+    return _merged(tokens, lambda start, a: bool(_LATIN.match(text, start) and _LATIN.match(text, a)))
 
 
 def _attached(text: str, slices: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Slices that begin with a mark joined to the one before, which it belongs to (up to MAX_RUN)."""
+    """Slices that begin with a mark joined to the one before, which it belongs to."""
+    return _merged(slices, lambda start, a: joins(text[a]))
+
+
+def _merged(slices: Iterable[tuple[int, int]], together: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
+    """Slices that touch in one, of at most MAX_RUN characters, where `together` says so of their beginnings."""
     start = end = -1
     for a, b in slices:
-        if a == end and b - start <= MAX_RUN and joins(text[a]):
+        if a == end and b - start <= MAX_RUN and together(start, a):
             end = b
             continue
         if end > 0:

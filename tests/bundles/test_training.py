@@ -23,7 +23,7 @@ def options(tmp_path: Path) -> list[str]:
         rows = ("".join(f"{w}\t{t}\n" for w, t in zip(s.words, s.labels, strict=True)) for s in sentences)
         (tmp_path / name).write_text("\n".join(rows), encoding="utf-8")
     (tmp_path / "encoder").mkdir()
-    named = {"train": "train.bio", "dev": "dev.bio", "output": "bundle"}
+    named = {"train": "train.bio", "dev": "dev.bio", "output": "bundle", "storage": "runs"}
     places = [f"--{option}={tmp_path / name}" for option, name in named.items()]
     return [
         "--preset=demo",
@@ -37,7 +37,7 @@ def test_stopped_and_started_again_it_ends_like_an_unbroken_run(
     options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stop(metrics: object) -> str:
-        if list(tmp_path.glob("bundle.run/*/checkpoint-000000002")):  # told of the next one, before it is kept
+        if list(tmp_path.glob("runs/*/checkpoint-000000002")):  # told of the next one, before it is kept
             raise KeyboardInterrupt
         return "an interval"
 
@@ -66,6 +66,11 @@ def test_another_run_does_not_write_over_it(options: list[str], tmp_path: Path) 
     (tmp_path / "bundle" / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="never overwritten"):
         main(options)
+
+
+def test_checkpoints_do_not_go_to_s3(options: list[str]) -> None:
+    with pytest.raises(ValueError, match="checkpoints go to a folder here"):
+        main([*options, "--storage=s3://bucket/runs"])
 
 
 def test_progress_is_told_every_ten_seconds_with_what_is_left() -> None:
