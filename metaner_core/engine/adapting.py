@@ -220,7 +220,7 @@ class BatchedEngine(Engine):
             return None
         generators = [torch.Generator(self.device).manual_seed(seed) for _, seed in sets]
         owners = [n for n, (support, _) in enumerate(sets) for _ in support]
-        return Noise(self.settings.dropout, generators, packed, owners)
+        return Noise(self.settings.dropout, generators, packed, owners, self.tagger)
 
     def _shares(self, sets: Sequence[tuple[Support, int]]) -> torch.Tensor | None:
         """What a set's sum of gradients is multiplied by; None: by 1."""

@@ -60,6 +60,7 @@ class Size:
 
 
 SIZES = {"embedded": Size(32, 512, 32), "bert-base": Size(4, 48, 16)}
+CPU_WAVES, GPU_WAVES = (500, 2_000, 6_000, 20_000, 60_000), (6_000, 20_000, 60_000, 200_000, 600_000)
 GPU_SIZES = {"embedded": Size(64, 8192, 64), "bert-base": Size(64, 2048, 32)}
 
 
@@ -322,8 +323,8 @@ def main() -> None:
             work = Workload(shape, options.device, options.precision)
             size = (SIZES if options.device == "cpu" else GPU_SIZES)[shape]
             rows = run(work, size, rounds=options.rounds, tell=status.update)
-            waves = by_wave(work, size, [500, 2_000, 6_000, 20_000, 60_000])
-        console.print(table(shape, rows))
+            console.print(table(shape, rows))
+            waves = by_wave(work, size, CPU_WAVES if options.device == "cpu" else GPU_WAVES)
         results[shape] = {"rows": rows, "waves": waves}
     if options.output:
         folder = Path(options.output)

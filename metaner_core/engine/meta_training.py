@@ -20,7 +20,7 @@ from metaner_core.method.tasks import Task, dropout_seed, task_batch
 from metaner_core.model.tagger import losses
 from metaner_core.model.transformer import Noise, embed, finish, pack, run_layers
 
-CPU_TASKS, GPU_TASKS = 8, 16  # that go through the inner steps together, at most; more bring little
+CPU_TASKS, GPU_TASKS = 8, 64  # that go through the inner steps together, at most; more bring little
 # Kept for a chunk at most, 2 and 16 GiB in fp32: for each task its weights and the first step's gradients.
 CPU_NUMBERS, GPU_NUMBERS = 2**29, 2**32
 
@@ -101,7 +101,7 @@ class _Chunk:
         owners = [n for n, ids in enumerate(examples) for _ in ids]
         task = torch.tensor(owners, dtype=torch.long, device=engine.device)
         weights.record(*rows_of(packed, task, len(examples)))
-        noise = Noise(settings.dropout, self._generators, packed, owners) if settings.dropout else None
+        noise = Noise(settings.dropout, self._generators, packed, owners, engine.tagger) if settings.dropout else None
         with torch.no_grad():
             x = embed(engine.tagger, packed, noise)
             x = run_layers(engine.tagger, packed, x, Fixed(self._theta), noise, last=settings.frozen_layers)

@@ -37,7 +37,7 @@ class Tagger(nn.Module):
             hidden = self.encoder(input_ids=batch.ids, attention_mask=batch.attention).last_hidden_state
             return self.classifier(hidden[batch.row, batch.col])
         packed, weights = pack(batch), ModuleWeights(self)
-        noise = Noise(self.dropout, [dropout], packed, [0] * batch.sentences)
+        noise = Noise(self.dropout, [dropout], packed, [0] * batch.sentences, self)
         x = run_layers(self, packed, embed(self, packed, noise), weights, noise)
         return classify(packed, x, weights, noise)
 

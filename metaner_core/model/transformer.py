@@ -7,6 +7,7 @@ many tasks go through one layer together, each task's with weights and dropout o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +17,9 @@ from torch.nn import functional as F
 from metaner_core.encoders.encoder import layers
 from metaner_core.model.encoding import Batch
 
-SIMILAR, NEARLY = 1.25, 8  # rows of up to SIMILAR times the tokens, and NEARLY more, share one padded attention
+# Windows of up to so many times the tokens, and so many more, share one padded attention: on a GPU a product more costs
+# more than padding.
+CPU_ALIKE, GPU_ALIKE = (1.25, 8), (2.0, 16)
 STACK = "encoder.encoder.layer."  # where a tagger has its layers, by number
 QKV = ("attention.self.query", "attention.self.key", "attention.self.value")
 CLASSIFIER = ("classifier",)
@@ -87,11 +90,12 @@ def pack(batch: Batch) -> Packed:
 def _alike(lengths: torch.Tensor, starts: torch.Tensor) -> Sequence[Alike]:
     if not len(lengths):
         return ()
+    times, more = CPU_ALIKE if lengths.device.type == "cpu" else GPU_ALIKE
     order = lengths.argsort(stable=True)
     sizes = lengths[order].tolist()
     cuts = [0]
     for i, size in enumerate(sizes):
-        if size > SIMILAR * sizes[cuts[-1]] + NEARLY:
+        if size > times * sizes[cuts[-1]] + more:
             cuts.append(i)
     found = []
     for a, b in zip(cuts, [*cuts[1:], len(sizes)], strict=True):
@@ -106,44 +110,61 @@ def _alike(lengths: torch.Tensor, starts: torch.Tensor) -> Sequence[Alike]:
 class Noise:
     """Dropout whose masks belong to owners (tasks, sentences), whatever batch they are in.
 
-    An owner's masks come from a generator of its own in the order of the forward pass, token by token of its windows
-    in their order. So one owner alone and many together see the same noise.
+    An owner's masks come from a generator of its own: those of its tokens in all places of the forward pass, then those
+    of each of its windows' attention in all layers, then those at its positions. So one owner alone and many together
+    see the same noise. All are drawn at the start, for on a GPU every draw costs as much as a small matrix product;
+    each is used once, in the order of the forward pass.
     """
 
-    def __init__(self, p: float, generators: Sequence[torch.Generator], packed: Packed, owners: Sequence[int]) -> None:
+    def __init__(
+        self,
+        p: float,
+        generators: Sequence[torch.Generator],
+        packed: Packed,
+        owners: Sequence[int],
+        tagger: nn.Module,
+    ) -> None:
         """owners: for each sentence of the batch the index of its generator, ascending."""
-        self._p, self._generators = p, generators
-        owner = torch.tensor(owners, device=packed.where.device)
-        rows, columns = packed.batch.sentence_of_window, packed.batch.sentence
-        self._rows = owner[rows].tolist()
-        lengths = torch.tensor(packed.lengths, device=owner.device)
-        many = len(generators)
-        self._tokens = torch.zeros(many, dtype=torch.long, device=owner.device).index_add_(0, owner[rows], lengths)
-        self._positions = torch.bincount(owner[columns], minlength=many)
-        self._lengths = packed.lengths
+        encoder: Any = tagger.get_submodule("encoder")
+        config, stack = encoder.config, layers(encoder)
+        like = tagger.get_submodule(CLASSIFIER[0]).weight
+        heads, batch = config.num_attention_heads, packed.batch
+        tokens = like.new_zeros(1 + 2 * len(stack), packed.tokens, config.hidden_size)
+        positions = like.new_zeros(len(batch.row), config.hidden_size)
+        attention = [like.new_zeros(len(stack), len(g.index), heads, *g.index.shape[1:] * 2) for g in packed.alike]
+        place = {w: (g, n) for g, group in enumerate(packed.alike) for n, w in enumerate(group.windows.tolist())}
+        parts: list[list[torch.Tensor]] = [[] for _ in generators]  # of the masks, each owner's in its order
+        of_window = torch.tensor(owners)[batch.sentence_of_window.cpu()].tolist()
+        of_position = torch.tensor(owners)[batch.sentence.cpu()].bincount(minlength=len(parts)).tolist()
+        starts = list(accumulate(packed.lengths, initial=0))
+        for owner, windows in groupby(range(len(of_window)), of_window.__getitem__):
+            mine = list(windows)
+            parts[owner].append(tokens[:, starts[mine[0]] : starts[mine[-1] + 1]])
+            for window in mine:
+                (group, n), length = place[window], packed.lengths[window]
+                parts[owner].append(attention[group][:, n, :, :length, :length])
+        for owned, at_positions in zip(parts, positions.split(of_position), strict=True):
+            owned.append(at_positions)
+        for generator, owned in zip(generators, parts, strict=True):
+            for mask in owned:
+                mask.bernoulli_(1 - p, generator=generator)
+        for drawn in (tokens, positions, *attention):
+            drawn.div_(1 - p)
+        self._positions, self._tokens = positions, iter(tokens)
+        self._attention = iter(zip(*attention, strict=True))
 
     def tokens(self, x: torch.Tensor, at: torch.Tensor | None = None) -> torch.Tensor:
         """On vectors of all tokens, [N, d], or of those at an index [P]: each sees what it would among all."""
-        return self._dropped(x, self._tokens, at)
+        mask = next(self._tokens)
+        return x * (mask if at is None else mask[at]).to(x.dtype)
 
     def positions(self, x: torch.Tensor) -> torch.Tensor:
         """On vectors of the batch's positions, [P, d]."""
-        return self._dropped(x, self._positions)
+        return x * self._positions.to(x.dtype)
 
-    def attention(self, heads: int, like: torch.Tensor) -> list[torch.Tensor]:
-        """For every window of T tokens a mask [heads, T, T]."""
-        rows = zip(self._rows, self._lengths, strict=True)
-        return [self._mask(self._generators[o], (heads, n, n), like) for o, n in rows]
-
-    def _dropped(self, x: torch.Tensor, counts: torch.Tensor, at: torch.Tensor | None = None) -> torch.Tensor:
-        drawn = zip(self._generators, counts.tolist(), strict=True)
-        # Drawn for every token of an owner, wanted or not: else what is left out would shift all later noise.
-        masks = torch.cat([self._mask(g, (n, x.shape[1]), x) for g, n in drawn])
-        return x * (masks if at is None else masks[at])
-
-    def _mask(self, generator: torch.Generator, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        keep = torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(1 - self._p, generator=generator)
-        return keep.div_(1 - self._p)
+    def attention(self) -> Sequence[torch.Tensor]:
+        """The next layer's masks, for each of the batch's groups of windows [w, heads, T, T]; 0 where padding is."""
+        return next(self._attention)
 
 
 class ModuleWeights:
@@ -255,17 +276,17 @@ def _layer(
 def _attention(qkv: torch.Tensor, packed: Packed, heads: int, noise: Noise | None) -> torch.Tensor:
     """Context vectors [N, d] from queries, keys and values side by side, [N, 3d]."""
     width = qkv.shape[1] // 3
-    masks = noise.attention(heads, qkv) if noise is not None else None
+    masks = [None] * len(packed.alike) if noise is None else noise.attention()
     found = []
-    for group in packed.alike:
+    for group, mask in zip(packed.alike, masks, strict=True):
         index, real = group.index, group.real
         # [w, T, 3d] -> [3, w, heads, T, d / heads]
         q, k, v = qkv[index].unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
         attend = None if real is None else real[:, None, None, :]
-        if masks is None:
+        if mask is None:
             context = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
         else:
-            context = _noisy_attention(q, k, v, attend, _padded(masks, group))
+            context = _noisy_attention(q, k, v, attend, mask.to(q.dtype))
         context = context.transpose(1, 2).flatten(2)
         found.append(context.flatten(0, 1) if real is None else context[real])
     return torch.cat([qkv.new_zeros(0, width), *found])[packed.back]
@@ -278,13 +299,3 @@ def _noisy_attention(
     if attend is not None:
         scores = scores.masked_fill(~attend, torch.finfo(scores.dtype).min)
     return scores.softmax(-1) * mask @ v
-
-
-def _padded(masks: Sequence[torch.Tensor], group: Alike) -> torch.Tensor:
-    """The masks of a group's windows, [w, heads, T, T]. masks: of all windows."""
-    many, longest = group.index.shape
-    found = masks[0].new_zeros(many, masks[0].shape[0], longest, longest)
-    for place, window in zip(found, group.windows.tolist(), strict=True):
-        length = masks[window].shape[-1]
-        place[:, :length, :length] = masks[window]
-    return found

@@ -1,6 +1,7 @@
 """The packed forward pass against transformers' own, and noise that belongs to its owner."""
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -46,10 +47,10 @@ def test_the_tokens_that_are_not_asked_for_have_no_part_in_the_logits(engine, ov
     packed, weights = pack(batch), ModuleWeights(engine.tagger)
     assert len(batch.row) < packed.tokens
     owners = range(batch.sentences)
-    seen = noise(packed, 0.3, owners, owners) if dropped else None
+    seen = noise(engine, packed, 0.3, owners, owners) if dropped else None
     x = run_layers(engine.tagger, packed, embed(engine.tagger, packed, seen), weights, seen, last=first)
     found = finish(engine.tagger, packed, x, weights, seen, first=first)
-    expected = logits(engine, batch, noise(packed, 0.3, owners, owners) if dropped else None)
+    expected = logits(engine, batch, noise(engine, packed, 0.3, owners, owners) if dropped else None)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -82,8 +83,8 @@ def test_every_real_token_is_in_one_padded_attention(engine):
     assert packed.tokens == int(packed.batch.attention.sum())
 
 
-def noise(packed, p, seeds, owners):
-    return Noise(p, [torch.Generator().manual_seed(seed) for seed in seeds], packed, owners)
+def noise(engine, packed, p, seeds, owners):
+    return Noise(p, [torch.Generator().manual_seed(seed) for seed in seeds], packed, owners, engine.tagger)
 
 
 @torch.no_grad()
@@ -91,11 +92,11 @@ def test_noise_is_the_owners_own_whoever_else_is_in_the_batch(engine):
     """Owners 0: sentences 0 and 1, 1: sentence 2, 2: sentences 3 to 5."""
     owners = [0, 0, 1, 2, 2, 2]
     batch = collate(engine.source[:6], engine.tokenizer)
-    together = logits(engine, batch, noise(pack(batch), 0.3, [7, 8, 9], owners))
+    together = logits(engine, batch, noise(engine, pack(batch), 0.3, [7, 8, 9], owners))
     for owner, seed in enumerate((7, 8, 9)):
         mine = [s for s, o in zip(engine.source, owners, strict=False) if o == owner]
         alone = collate(mine, engine.tokenizer)
-        found = logits(engine, alone, noise(pack(alone), 0.3, [seed], [0] * len(mine)))
+        found = logits(engine, alone, noise(engine, pack(alone), 0.3, [seed], [0] * len(mine)))
         expected = together[[owners[s] == owner for s in batch.sentence.tolist()]]
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
         assert (found - logits(engine, alone)).abs().max() > 1e-3
@@ -103,31 +104,49 @@ def test_noise_is_the_owners_own_whoever_else_is_in_the_batch(engine):
 
 @torch.no_grad()
 def test_noise_falls_on_every_place_that_dropout_has_in_transformers(engine, monkeypatch):
-    """Embeddings; in each layer attention weights (a mask for each window), attention and layer output; the head."""
+    """Embeddings; in each layer attention weights, attention and layer output; the head. Each mask is used once."""
+    calls = []
+
+    def told(name):
+        own = getattr(Noise, name)
+
+        def call(self, *arguments):
+            calls.append(name)
+            return own(self, *arguments)
+
+        monkeypatch.setattr(Noise, name, call)
+
+    for name in ("tokens", "attention", "positions"):
+        told(name)
     batch = collate(engine.source, engine.tokenizer)
-    shapes = []
-    draw = Noise._mask
-
-    def counted(self, generator, shape, like):
-        shapes.append(shape)
-        return draw(self, generator, shape, like)
-
-    monkeypatch.setattr(Noise, "_mask", counted)
-    packed = pack(batch)
-    logits(engine, batch, noise(packed, 0.3, [1], [0] * batch.sentences))
-    windows = [(2, n, n) for n in packed.lengths]
-    tokens, width = packed.tokens, 32
-    layer = [*windows, (tokens, width), (tokens, width)]
-    assert shapes == [(tokens, width), *(3 * layer), (len(batch.row), width)]
+    used = noise(engine, pack(batch), 0.3, [1], [0] * batch.sentences)
+    logits(engine, batch, used)
+    assert calls == ["tokens", *(3 * ["attention", "tokens", "tokens"]), "positions"]
+    with pytest.raises(StopIteration):
+        used.attention()
+    with pytest.raises(StopIteration):
+        used.tokens(torch.zeros(1))
 
 
 @torch.no_grad()
-def test_noise_keeps_the_mean(engine):
-    packed = pack(collate(engine.source, engine.tokenizer))
-    x = torch.ones(packed.tokens, 2_000, dtype=torch.float64)
-    dropped = noise(packed, 0.3, [3], [0] * 10).tokens(x)
-    assert dropped.mean().item() == pytest.approx(1, abs=0.01)
-    assert (dropped == 0).double().mean().item() == pytest.approx(0.3, abs=0.01)
+def test_noise_drops_its_share_and_keeps_the_mean(engine):
+    packed = pack(collate(engine.source * 40, engine.tokenizer))
+    drawn = noise(engine, packed, 0.3, [3], [0] * 400)
+    masks = [drawn.tokens(torch.ones(packed.tokens, 32, dtype=torch.float64)) for _ in range(7)]
+    masks.append(drawn.positions(torch.ones(len(packed.batch.row), 32, dtype=torch.float64)))
+    for layer in [drawn.attention() for _ in range(3)]:
+        padding, real = [], []
+        for group, mask in zip(packed.alike, layer, strict=True):
+            both = torch.ones(group.index.shape) if group.real is None else group.real.double()
+            inside = (both[:, :, None] * both[:, None, :])[:, None].expand_as(mask) > 0
+            real.append(mask[inside])
+            padding.append(mask[~inside])
+        assert not torch.cat(padding).any()
+        masks.append(torch.cat(real))
+    for mask in masks:
+        assert mask.mean().item() == pytest.approx(1, abs=0.02)
+        assert (mask == 0).double().mean().item() == pytest.approx(0.3, abs=0.02)
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(masks, 2))
 
 
 def test_an_encoder_with_other_layers_is_refused(engine):
