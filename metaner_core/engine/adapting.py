@@ -61,7 +61,7 @@ class BatchedEngine(Engine):
     """tokens: of source sentences whose traces are kept at a time; None: what CPU_ROOM or GPU_ROOM has room for, which
     on a CPU is divided by torch's threads: each works on sentences of its own.
 
-    precision: `fp32`, or `bf16` for the linear layers' products in adapting (docs/findings/engine.md: what changes).
+    precision: `fp32`, or `bf16` for the linear layers' products (docs/findings/engine.md: what changes).
 
     Memory beyond the model's own, in numbers of the model's precision, with Σ (in + out) over the trained linear
     layers: Σ for each of these tokens, 2 Σ for each that goes forward and backward (a PASSED-th of them), and for the
@@ -80,7 +80,7 @@ class BatchedEngine(Engine):
         """As `Engine.plain`: equal sentences once, no padding, and past the last attention the words' tokens only."""
         found = dict.fromkeys(sentences, Prediction())
         distinct = [sentence for sentence in found if sentence.ids]
-        theta = Theta(self.tagger)
+        theta = self._theta()
         most = batch_subwords(self.device)
         batches = threads.evenly(lambda size: list(by_length(distinct, size)), most, device=self.device)
         done = threads.each(
@@ -94,7 +94,8 @@ class BatchedEngine(Engine):
     def _unadapted(self, theta: Theta, sentences: Sequence[Encoded], overlaps: bool) -> list[Prediction]:
         batch = collate(sentences, self.tokenizer, overlaps=overlaps, device=self.device)
         packed = pack(batch)
-        logits = finish(self.tagger, packed, embed(self.tagger, packed), Fixed(theta), first=0)
+        x = self._bottom(theta, packed, None)
+        logits = finish(self.tagger, packed, x, Fixed(theta), first=self.settings.frozen_layers)
         self.tell(len(sentences))
         return decode(logits, batch, self.label_set)
 
@@ -133,7 +134,7 @@ class BatchedEngine(Engine):
     def _in_waves(self, queries: Sequence[Query], room: Room, overlaps: bool) -> tuple[list[Prediction], Shared]:
         """Predictions of queries that stand in order. A source sentence's trace is kept while there is room."""
         todo = plan(queries, self.source, room)
-        theta = Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
+        theta = self._theta()
         store = Store(todo.tokens, todo.units, theta.narrow)
         found: list[Prediction] = []
         work = Shared()
@@ -207,6 +208,9 @@ class BatchedEngine(Engine):
                 value = loss(logits, batch, reduction="sum_of_sentences", max_loss_weight=0.0)
             value.backward()
         return traced.trace
+
+    def _theta(self) -> Theta:
+        return Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
 
     @torch.no_grad()
     def _bottom(self, theta: Theta, packed: Packed, noise: Noise | None) -> torch.Tensor:

@@ -61,7 +61,7 @@ class Size:
 
 SIZES = {"embedded": Size(32, 512, 32), "bert-base": Size(4, 48, 16)}
 CPU_WAVES, GPU_WAVES = (500, 2_000, 6_000, 20_000, 60_000), (6_000, 20_000, 60_000, 200_000, 600_000)
-GPU_SIZES = {"embedded": Size(64, 8192, 64), "bert-base": Size(64, 2048, 32)}
+GPU_SIZES = {"embedded": Size(64, 4096, 64), "bert-base": Size(64, 2048, 32)}
 
 
 @dataclass(frozen=True)

@@ -46,15 +46,22 @@ class Alike:
     """w windows of similar length, which share one padded attention.
 
     windows: [w], which they are. index: [w, T] into the batch's tokens. real: [w, T], which are; None if all are.
+    places: index of those into the padded tokens, flattened; None likewise. Kept, for a mask as an index is an answer
+    that a GPU must be waited for.
     """
 
     windows: torch.Tensor
     index: torch.Tensor
     real: torch.Tensor | None
+    places: torch.Tensor | None
 
     def flat(self) -> torch.Tensor:
         """The index without padding, window by window."""
-        return self.index.flatten() if self.real is None else self.index[self.real]
+        return self.unpadded(self.index.flatten())
+
+    def unpadded(self, x: torch.Tensor) -> torch.Tensor:
+        """[w * T, ...] without the rows of padding."""
+        return x if self.places is None else x.index_select(0, self.places)
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,10 @@ def _alike(lengths: torch.Tensor, starts: torch.Tensor) -> Sequence[Alike]:
         columns = torch.arange(sizes[b - 1], device=lengths.device)
         real = columns < lengths[windows, None]
         index = starts[windows, None] + torch.where(real, columns, 0)
-        found.append(Alike(windows, index, None if sizes[a] == sizes[b - 1] else real))
+        if sizes[a] == sizes[b - 1]:
+            found.append(Alike(windows, index, None, None))
+        else:
+            found.append(Alike(windows, index, real, real.flatten().nonzero().squeeze(1)))
     return found
 
 
@@ -127,7 +137,7 @@ class Noise:
         """owners: for each sentence of the batch the index of its generator, ascending."""
         encoder: Any = tagger.get_submodule("encoder")
         config, stack = encoder.config, layers(encoder)
-        like = tagger.get_submodule(CLASSIFIER[0]).weight
+        like: Any = tagger.get_submodule(CLASSIFIER[0]).weight
         heads, batch = config.num_attention_heads, packed.batch
         tokens = like.new_zeros(1 + 2 * len(stack), packed.tokens, config.hidden_size)
         positions = like.new_zeros(len(batch.row), config.hidden_size)
@@ -156,7 +166,7 @@ class Noise:
     def tokens(self, x: torch.Tensor, at: torch.Tensor | None = None) -> torch.Tensor:
         """On vectors of all tokens, [N, d], or of those at an index [P]: each sees what it would among all."""
         mask = next(self._tokens)
-        return x * (mask if at is None else mask[at]).to(x.dtype)
+        return x * (mask if at is None else mask.index_select(0, at)).to(x.dtype)
 
     def positions(self, x: torch.Tensor) -> torch.Tensor:
         """On vectors of the batch's positions, [P, d]."""
@@ -207,7 +217,7 @@ def run_layers(
 
 def classify(packed: Packed, x: torch.Tensor, weights: Weights, noise: Noise | None = None) -> torch.Tensor:
     """Logits [P, C] at the batch's positions, from the top layer's vectors [N, d]."""
-    x = x[packed.positions]
+    x = x.index_select(0, packed.positions)
     return weights.linear(CLASSIFIER, x if noise is None else noise.positions(x))
 
 
@@ -237,7 +247,7 @@ def at_positions(
     stack = layers(tagger.get_submodule("encoder"))
     last = len(stack) if last is None else last
     if first >= last:
-        return x[packed.positions]
+        return x.index_select(0, packed.positions)
     top = last - 1
     x = run_layers(tagger, packed, x, weights, noise, first=first, last=top)
     return _layer(stack[top], f"{STACK}{top}.", packed, x, weights, noise, at=packed.positions)
@@ -268,7 +278,7 @@ def _layer(
 
     qkv = weights.linear(tuple(prefix + name for name in QKV), x)  # [N, 3d]: all tokens meet in attention, `at` or not
     context = _attention(qkv, packed, layer.attention.self.num_attention_heads, noise)
-    x = dense("attention.output", *((context, x) if at is None else (context[at], x[at])))
+    x = dense("attention.output", *(y if at is None else y.index_select(0, at) for y in (context, x)))
     inner = layer.intermediate.intermediate_act_fn(weights.linear((f"{prefix}intermediate.dense",), x))
     return dense("output", inner, x)
 
@@ -281,15 +291,14 @@ def _attention(qkv: torch.Tensor, packed: Packed, heads: int, noise: Noise | Non
     for group, mask in zip(packed.alike, masks, strict=True):
         index, real = group.index, group.real
         # [w, T, 3d] -> [3, w, heads, T, d / heads]
-        q, k, v = qkv[index].unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.index_select(0, index.flatten()).unflatten(0, index.shape).unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
         attend = None if real is None else real[:, None, None, :]
         if mask is None:
             context = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
         else:
             context = _noisy_attention(q, k, v, attend, mask.to(q.dtype))
-        context = context.transpose(1, 2).flatten(2)
-        found.append(context.flatten(0, 1) if real is None else context[real])
-    return torch.cat([qkv.new_zeros(0, width), *found])[packed.back]
+        found.append(group.unpadded(context.transpose(1, 2).flatten(2).flatten(0, 1)))
+    return torch.cat([qkv.new_zeros(0, width), *found]).index_select(0, packed.back)
 
 
 def _noisy_attention(

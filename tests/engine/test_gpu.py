@@ -44,8 +44,11 @@ def test_a_meta_gradient_is_that_of_the_cpu() -> None:
     on_cpu, on_gpu = (prepare(settings, *parts, encoder="embedded", device=d).trainer for d in ("cpu", "cuda"))
     task = on_cpu._tasks.of_update(0)[0]
     expected, found = (trainer.task_gradient(task, settings.alpha)[0] for trainer in (on_cpu, on_gpu))
+    # A key's bias has no part in attention: its gradient is rounding, and says nothing by its own size.
+    greatest = max(gradient.abs().max().item() for gradient in expected.values())
     for name, gradient in expected.items():
-        assert torch.allclose(found[name].cpu(), gradient, rtol=0.05, atol=0.05 * gradient.abs().max().item()), name
+        atol = max(0.05 * gradient.abs().max().item(), 1e-6 * greatest)
+        assert torch.allclose(found[name].cpu(), gradient, rtol=0.05, atol=atol), name
 
 
 def test_meta_updates_lower_the_loss() -> None:

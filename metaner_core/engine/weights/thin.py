@@ -63,10 +63,11 @@ class Thin(Adapted):
 
     def _at_once(self, names: Names, chunk: range, x: torch.Tensor, found: torch.Tensor) -> None:
         """The same of several sets, padded to the one with most tokens."""
-        index, real = self._support.rows(names).index([self._sets[s] for s in chunk])  # [c, T]
-        own, here = self._rows(names).index([[s] for s in chunk])  # [c, Q]
+        support = self._support.rows(names).index([self._sets[s] for s in chunk])  # [c, T]
+        own = self._rows(names).index([[s] for s in chunk])  # [c, Q]
         # Padding points at row 0, which is somebody's: D is zeroed there, and then whatever A holds adds nothing.
-        a, d = self._support.inputs[names][index], self._support.gradients[names][index] * real.unsqueeze(-1)
+        a = self._support.inputs[names][support.index]
+        d = self._support.gradients[names][support.index] * support.real.unsqueeze(-1)
         squares = None
         if self._step.whole:
             h, parts = (a @ a.mT).to(_wide(a)), d.split(self._theta.outputs(names), dim=-1)
@@ -74,7 +75,8 @@ class Thin(Adapted):
         numbers = self._numbers(names, squares, chunk).to(d.dtype)
         widths = torch.tensor([len(range(d.shape[2])[c]) for c in self._columns(names)], device=d.device)
         d = d * numbers.repeat_interleave(widths, dim=1)[:, None]
-        found[own[here]] -= ((x[own] @ a.mT) @ d)[here]
+        y = (x[own.index] @ a.mT) @ d
+        found.index_add_(0, own.rows, y.flatten(0, 1).index_select(0, own.places), alpha=-1)
 
     def _numbers(self, names: Names, squares: torch.Tensor | None, chunk: range | None = None) -> torch.Tensor:
         """What DᵀA of these sets is multiplied by, [sets, modules]; where all modules' is the same, [sets, 1]."""

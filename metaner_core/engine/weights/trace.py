@@ -59,24 +59,40 @@ class Rows:
         self.starts = (counts.cumsum(0) - counts).tolist() if starts is None else list(starts)
         self.owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)  # if in order
         self.device = counts.device
-        self._indices: dict[object, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._indices: dict[object, Together] = {}
 
     def slice(self, unit: int) -> slice:
         return slice(self.starts[unit], self.starts[unit] + self.counts[unit])
 
-    def index(self, sets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of several units put together: index [sets, T] and which places are real, [sets, T]. Remembered."""
+    def index(self, sets: Sequence[Sequence[int]]) -> "Together":
+        """Rows of several units put together. Remembered."""
         key = tuple(map(tuple, sets))
         if key not in self._indices:
             self._indices[key] = self._index(sets)
         return self._indices[key]
 
-    def _index(self, sets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _index(self, sets: Sequence[Sequence[int]]) -> "Together":
         ranges = [[row for unit in units for row in range(*self.slice(unit).indices(10**12))] for units in sets]
         longest = max(map(len, ranges), default=0)
         index = torch.tensor([r + [0] * (longest - len(r)) for r in ranges], dtype=torch.long)
         real = torch.arange(longest) < torch.tensor([len(r) for r in ranges])[:, None]
-        return index.reshape(len(sets), longest).to(self.device), real.to(self.device)
+        index = index.reshape(len(sets), longest)
+        places = real.flatten().nonzero().squeeze(1)
+        return Together(*(t.to(self.device) for t in (index, real, places, index.flatten()[places])))
+
+
+@dataclass(frozen=True)
+class Together:
+    """Rows of several sets, padded to the set with most: index [sets, T], and which places are real, [sets, T].
+
+    places: index of the real ones into sets x T, flattened. rows: what `index` has there. Both are known when a GPU
+    asks: a mask as an index is an answer that must be waited for.
+    """
+
+    index: torch.Tensor
+    real: torch.Tensor
+    places: torch.Tensor
+    rows: torch.Tensor
 
 
 def rows_of(packed: Packed, units: torch.Tensor, many: int) -> tuple[Rows, Rows]:
@@ -251,9 +267,9 @@ def gradients(
     if len(sets) == 1:
         a, d = gathered(trace, names, sets[0])
         return torch.mm(d.T, a, out=None if out is None else out[0])[None], d.sum(0)[None]
-    index, real = trace.rows(names).index(sets)  # [sets, T], padded to the set with most tokens
+    at = trace.rows(names).index(sets)
     # Padding points at row 0, which is somebody's: D is zeroed there, and then whatever A holds adds nothing.
-    a, d = trace.inputs[names][index], trace.gradients[names][index] * real.unsqueeze(-1)
+    a, d = trace.inputs[names][at.index], trace.gradients[names][at.index] * at.real.unsqueeze(-1)
     return torch.bmm(d.transpose(1, 2), a, out=out), d.sum(1)
 
 
@@ -271,8 +287,12 @@ def multiply(
 
     add: to what is in found.
     """
-    index, real = rows.index([[s] for s in chunk])
-    y = x[index] @ w.transpose(1, 2)  # [c, T, out]; what padding comes to is not taken
+    at = rows.index([[s] for s in chunk])
+    y = x[at.index] @ w.transpose(1, 2)  # [c, T, out]; what padding comes to is not taken
     if b is not None:
         y += b[:, None]
-    found[index[real]] = y[real] + found[index[real]] if add else y[real]
+    y = y.flatten(0, 1).index_select(0, at.places)
+    if add:
+        found.index_add_(0, at.rows, y)
+    else:
+        found.index_copy_(0, at.rows, y)
