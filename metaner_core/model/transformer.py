@@ -291,7 +291,8 @@ def _attention(qkv: torch.Tensor, packed: Packed, heads: int, noise: Noise | Non
     for group, mask in zip(packed.alike, masks, strict=True):
         index, real = group.index, group.real
         # [w, T, 3d] -> [3, w, heads, T, d / heads]
-        q, k, v = qkv.index_select(0, index.flatten()).unflatten(0, index.shape).unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
+        padded = qkv.index_select(0, index.flatten()).unflatten(0, index.shape)
+        q, k, v = padded.unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
         attend = None if real is None else real[:, None, None, :]
         if mask is None:
             context = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
