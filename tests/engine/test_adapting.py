@@ -248,6 +248,11 @@ def test_half_precision_is_near_and_says_where_it_cannot_be_had(tiny_bundle):
         [abs(x - y) for a, b in pairs for x, y in zip(a.probabilities, b.probabilities, strict=True)]
     )
     assert 0 < differences.mean() < 0.01
+    pairs = zip(exact.plain(sentences), low.plain(sentences), strict=True)
+    differences = np.array(
+        [abs(x - y) for a, b in pairs for x, y in zip(a.probabilities, b.probabilities, strict=True)]
+    )
+    assert 0 < differences.mean() < 0.01
     with pytest.raises(ValueError, match="precision bf16 is for adam and sgd"):
         batched(tiny_engine(dataclasses.replace(SETTINGS, optimizer="bertadam")), precision="bf16")
     with pytest.raises(ValueError, match="it must be fp32 or bf16"):

@@ -12,6 +12,10 @@ import torch
 from metaner_core.engine.weights.steps import Step
 from metaner_core.engine.weights.trace import Names, Rows, Theta, Trace, blocks, chunks, gathered, gradients, multiply
 
+# On a GPU sets go together whose rows are at most so many, or at most TIMES as many, and so on: the padding costs less
+# than calls for more groups would.
+SUPPORT, OWN, TIMES = 64, 32, 4
+
 
 class Adapted(ABC):
     """For each set of units its own weights: θ moved by one step on the set's gradient. Forward only.
@@ -41,6 +45,7 @@ class Adapted(ABC):
         self._pooled = torch.tensor([u for units in sets for u in units], dtype=torch.long, device=device)
         sizes = torch.tensor([len(units) for units in sets], device=device)
         self._pool = torch.repeat_interleave(torch.arange(len(sets), device=device), sizes)
+        self._kept_groups: dict[bool, list[tuple[Sequence[int], int, int]]] = {}
 
     @abstractmethod
     def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
@@ -63,8 +68,36 @@ class Adapted(ABC):
             g.mul_(self._share.view(-1, *[1] * (g.ndim - 1)))
         return g
 
-    def _chunks(self, size: int) -> Iterator[range]:
-        return chunks(len(self._sets), self._together(size))
+    def _chunks(self, names: Names, size: Callable[[int, int], int]) -> Iterator[Sequence[int]]:
+        """The sets, as many at a time as are formed together. size: numbers that a set of so many support rows and so
+        many of its own takes."""
+        for sets, support, own in self._groups(names):
+            for part in chunks(len(sets), self._together(size(support, own))):
+                yield sets[part.start : part.stop]
+
+    def _groups(self, names: Names) -> list[tuple[Sequence[int], int, int]]:
+        """The sets with the most support rows and the most of its own that one has: all in their order on a CPU, where
+        each is by itself; else those of similar size, for they are padded to the largest."""
+        narrow = names[0] in self._theta.narrow
+        if narrow not in self._kept_groups:
+            rows, own = self._support.rows(names).counts, self._rows(names).counts
+            counts = [(sum(rows[u] for u in units), own[s]) for s, units in enumerate(self._sets)]
+            found: dict[tuple[int, int], list[int]] = {}
+            for s, (support, queries) in enumerate(counts):
+                key = (0, 0) if self._together(1) == 1 else (_bucket(support, SUPPORT), _bucket(queries, OWN))
+                found.setdefault(key, []).append(s)
+            self._kept_groups[narrow] = [
+                (sets, max(counts[s][0] for s in sets), max(counts[s][1] for s in sets)) for sets in found.values()
+            ]
+        return self._kept_groups[narrow]
+
+
+def _bucket(rows: int, least: int) -> int:
+    """0 for so many rows at most, 1 for TIMES as many, and so on."""
+    found = 0
+    while rows > least:
+        least, found = least * TIMES, found + 1
+    return found
 
 
 class Formed(Adapted):
@@ -78,14 +111,15 @@ class Formed(Adapted):
         if low:  # W - W' is below W's resolution: x W'ᵀ = x Wᵀ + x (W' - W)ᵀ, with θ left out of the step
             weight, bias = weight.new_zeros(()), bias.new_zeros(())
         size = self._theta.linear(names)[0].numel()  # θ's own: `weight` may be a single 0 by now
-        for chunk in self._chunks(size):
+        for chunk in self._chunks(names, lambda support, own: size):
             if self._together(size) == 1 and not self._step.whole:
-                self._one(names, chunk.start, x, weight, bias, found)
+                self._one(names, chunk[0], x, weight, bias, found)
                 continue
             g, d = gradients(self._support, names, [self._sets[s] for s in chunk])
             if self._share is not None:
-                g.mul_(self._share[chunk.start : chunk.stop, None, None])
-                d.mul_(self._share[chunk.start : chunk.stop, None])
+                share = self._share[list(chunk)]
+                g.mul_(share[:, None, None])
+                d.mul_(share[:, None])
             parts = self._theta.outputs(names)
             w = self._step.first(weight, self._step.ready_(g, axes=2, parts=parts), axes=2)
             b = self._step.first(bias, self._step.ready_(d, axes=1, parts=parts), axes=1)

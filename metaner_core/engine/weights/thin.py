@@ -5,6 +5,7 @@ tokens, beside one product with θ for all tokens at once. `scaled_sgd` wants |G
 (A Aᵀ) ∘ (D Dᵀ), which is as thin (docs/findings/engine.md).
 """
 
+from collections.abc import Sequence
 from functools import cache
 from itertools import product
 
@@ -25,8 +26,8 @@ class Thin(Adapted):
         if self._together(1) == 1:  # on a CPU
             self._in_turn(names, x, found)
             return found
-        tokens = max(map(len, self._sets)) * max(self._support.rows(names).counts) + max(self._rows(names).counts)
-        for chunk in self._chunks(tokens * sum(weight.shape)):
+        width = sum(weight.shape)
+        for chunk in self._chunks(names, lambda support, own: (support + own) * width + support * own):
             self._at_once(names, chunk, x, found)
         return found
 
@@ -61,7 +62,7 @@ class Thin(Adapted):
         pairs = ([inner(*sorted(pair)) for pair in product(units, units)] for units in self._sets)
         return torch.tensor([[sum(of) for of in zip(*found, strict=True)] for found in pairs], dtype=torch.float64)
 
-    def _at_once(self, names: Names, chunk: range, x: torch.Tensor, found: torch.Tensor) -> None:
+    def _at_once(self, names: Names, chunk: Sequence[int], x: torch.Tensor, found: torch.Tensor) -> None:
         """The same of several sets, padded to the one with most tokens."""
         support = self._support.rows(names).index([self._sets[s] for s in chunk])  # [c, T]
         own = self._rows(names).index([[s] for s in chunk])  # [c, Q]
@@ -78,12 +79,12 @@ class Thin(Adapted):
         y = (x[own.index] @ a.mT) @ d
         found.index_add_(0, own.rows, y.flatten(0, 1).index_select(0, own.places), alpha=-1)
 
-    def _numbers(self, names: Names, squares: torch.Tensor | None, chunk: range | None = None) -> torch.Tensor:
+    def _numbers(self, names: Names, squares: torch.Tensor | None, chunk: Sequence[int] | None = None) -> torch.Tensor:
         """What DᵀA of these sets is multiplied by, [sets, modules]; where all modules' is the same, [sets, 1]."""
-        sets = chunk or range(len(self._sets))
+        sets = list(range(len(self._sets)) if chunk is None else chunk)
         share = torch.ones(len(sets), 1, dtype=torch.float64, device=self._tokens.device)
         if self._share is not None:
-            share = self._share[sets.start : sets.stop, None]
+            share = self._share[sets, None]
         if squares is None:
             return self._step.rate * share
         width = self._theta.linear(names)[0].shape[1]

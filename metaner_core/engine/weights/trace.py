@@ -278,7 +278,7 @@ def multiply(
     w: torch.Tensor,
     b: torch.Tensor | None,
     rows: Rows,
-    chunk: range,
+    chunk: Sequence[int],
     found: torch.Tensor,
     *,
     add: bool = False,
