@@ -166,6 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="the bundle: an unused folder or s3:// prefix")
     parser.add_argument("--storage", default="out/runs", help="checkpoints: a folder (default: out/runs)")
     parser.add_argument("--threads", type=int, default=1, help="threads without a GPU (default: 1)")
+    parser.add_argument(
+        "--tf32", action="store_true", help="on a GPU: matrix products of numbers with 10 bits, for speed"
+    )
     options = parser.parse_args(arguments)
     if storage.is_remote(options.storage):
         raise ValueError(
@@ -183,13 +186,17 @@ def _train(training: MetaTraining, output: str, options: argparse.Namespace) -> 
 
     torch.set_num_threads(options.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if options.tf32:
+        if device == "cpu":
+            raise ValueError("--tf32 is of NVIDIA's GPUs, and there is none here: leave it out")
+        torch.set_float32_matmul_precision("high")
     say(f"meta-training {training.name()} on {device}: {len(training.train)} source sentences")
     folder = Path(storage.absolute(options.storage)) / training.name()
     training.run(
         output,
         FolderCheckpoints(folder, lambda metrics: say(dev_line(metrics))),
         device=device,
-        facts={"workers": 1},
+        facts={"workers": 1, "tf32": options.tf32},
     )
     return json.loads(storage.read_bytes(storage.join(output, storage.MANIFEST)))
 

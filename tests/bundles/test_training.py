@@ -73,6 +73,12 @@ def test_checkpoints_do_not_go_to_s3(options: list[str]) -> None:
         main([*options, "--storage=s3://bucket/runs"])
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here, which has TF32")
+def test_tf32_is_refused_where_there_is_none(options: list[str]) -> None:
+    with pytest.raises(ValueError, match="--tf32 is of NVIDIA's GPUs, and there is none here: leave it out"):
+        main([*options, "--tf32"])
+
+
 def test_progress_is_told_every_ten_seconds_with_what_is_left() -> None:
     lines: list[str] = []
     tell = progress(preset("paper", meta_updates=100), lines.append)
