@@ -138,25 +138,13 @@ class Noise:
         encoder: Any = tagger.get_submodule("encoder")
         config, stack = encoder.config, layers(encoder)
         like: Any = tagger.get_submodule(CLASSIFIER[0]).weight
-        heads, batch = config.num_attention_heads, packed.batch
+        heads = config.num_attention_heads
         tokens = like.new_zeros(1 + 2 * len(stack), packed.tokens, config.hidden_size)
-        positions = like.new_zeros(len(batch.row), config.hidden_size)
+        positions = like.new_zeros(len(packed.positions), config.hidden_size)
         attention = [like.new_zeros(len(stack), len(g.index), heads, *g.index.shape[1:] * 2) for g in packed.alike]
-        place = {w: (g, n) for g, group in enumerate(packed.alike) for n, w in enumerate(group.windows.tolist())}
-        parts: list[list[torch.Tensor]] = [[] for _ in generators]  # of the masks, each owner's in its order
-        of_window = torch.tensor(owners)[batch.sentence_of_window.cpu()].tolist()
-        of_position = torch.tensor(owners)[batch.sentence.cpu()].bincount(minlength=len(parts)).tolist()
-        starts = list(accumulate(packed.lengths, initial=0))
-        for owner, windows in groupby(range(len(of_window)), of_window.__getitem__):
-            mine = list(windows)
-            parts[owner].append(tokens[:, starts[mine[0]] : starts[mine[-1] + 1]])
-            for window in mine:
-                (group, n), length = place[window], packed.lengths[window]
-                parts[owner].append(attention[group][:, n, :, :length, :length])
-        for owned, at_positions in zip(parts, positions.split(of_position), strict=True):
-            owned.append(at_positions)
-        for generator, owned in zip(generators, parts, strict=True):
-            for mask in owned:
+        of_each = _of_each_owner(len(generators), owners, packed, tokens, attention, positions)
+        for generator, masks in zip(generators, of_each, strict=True):
+            for mask in masks:
                 mask.bernoulli_(1 - p, generator=generator)
         for drawn in (tokens, positions, *attention):
             drawn.div_(1 - p)
@@ -175,6 +163,32 @@ class Noise:
     def attention(self) -> Sequence[torch.Tensor]:
         """The next layer's masks, for each of the batch's groups of windows [w, heads, T, T]; 0 where padding is."""
         return next(self._attention)
+
+
+def _of_each_owner(
+    many: int,
+    owners: Sequence[int],
+    packed: Packed,
+    tokens: torch.Tensor,
+    attention: Sequence[torch.Tensor],
+    positions: torch.Tensor,
+) -> list[list[torch.Tensor]]:
+    """What of these masks each owner has, in the order in which it is drawn: views."""
+    found: list[list[torch.Tensor]] = [[] for _ in range(many)]
+    place = {w: (g, n) for g, group in enumerate(packed.alike) for n, w in enumerate(group.windows.tolist())}
+    starts = list(accumulate(packed.lengths, initial=0))
+    owner = torch.tensor(owners)
+    of_window = owner[packed.batch.sentence_of_window.cpu()].tolist()
+    for mine, windows in groupby(range(len(of_window)), of_window.__getitem__):
+        first, *others = windows
+        found[mine].append(tokens[:, starts[first] : starts[first + len(others) + 1]])
+        for window in (first, *others):
+            (group, n), length = place[window], packed.lengths[window]
+            found[mine].append(attention[group][:, n, :, :length, :length])
+    counts = owner[packed.batch.sentence.cpu()].bincount(minlength=many).tolist()
+    for masks, own in zip(found, positions.split(counts), strict=True):
+        masks.append(own)
+    return found
 
 
 class ModuleWeights:

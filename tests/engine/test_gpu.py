@@ -9,6 +9,7 @@ import torch
 from metaner_core.bundles import bundle
 from metaner_core.bundles.prepare import prepare
 from metaner_core.data.corpora import load
+from metaner_core.engine.meta_training import chunk_gradient
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.optim import fresh
 from metaner_core.method.retrieval import SupportIndex
@@ -49,6 +50,20 @@ def test_a_meta_gradient_is_that_of_the_cpu() -> None:
     for name, gradient in expected.items():
         atol = max(0.05 * gradient.abs().max().item(), 1e-6 * greatest)
         assert torch.allclose(found[name].cpu(), gradient, rtol=0.05, atol=atol), name
+
+
+def test_tasks_together_have_the_gradient_and_the_noise_that_each_has_alone() -> None:
+    settings = preset("demo", dropout=0.3, alpha=1e-4, optimizer="sgd", tasks_per_update=6)
+    parts = load("embedded-en", "train")[:30], load("embedded-en", "dev")[:5]
+    trainer = prepare(settings, *parts, encoder="embedded", device="cuda").trainer
+    tasks = trainer._tasks.of_update(0)
+    found, value = chunk_gradient(trainer.engine, tasks, settings.alpha)
+    alone = [trainer.task_gradient(task, settings.alpha) for task in tasks]
+    assert value.item() == pytest.approx(sum(v for _, v in alone), rel=1e-4)
+    greatest = max(g.abs().max().item() for g in found.values())
+    for name, gradient in found.items():
+        expected = torch.stack([g[name] for g, _ in alone]).sum(0)
+        assert torch.allclose(gradient, expected, rtol=1e-3, atol=1e-4 * greatest), name
 
 
 def test_meta_updates_lower_the_loss() -> None:
