@@ -27,7 +27,13 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from transformers import BertConfig, BertModel, PreTrainedModel
+from transformers import (
+    AutoModelForTokenClassification,
+    BertConfig,
+    BertModel,
+    PreTrainedModel,
+    TokenClassificationPipeline,
+)
 
 from metaner_core import storage
 from metaner_core.command import CommandParser
@@ -48,6 +54,9 @@ EXAMPLES = ("--output out/bench", "--shape embedded --threads 2", "--device cuda
 GROUPS = (1, 4, 16)  # sentences for each distinct support set
 REFERENCE = "reference loop"
 THIN, SCALED = "thin", "thin and scaled"  # rows of what adapts without forming gradients: sgd, scaled_sgd
+PIPELINE = "transformers.pipeline"  # what one would take instead for tagging without adaptation; makes subwords too
+MAKING = "plain tagging, making subwords too"
+CPU_PADDED, GPU_PADDED = 16, 256  # sentences in one of its batches
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,10 @@ class Workload:
         encode = Encoding(tokenizer, settings)
         self.source = [encode(s.words, s.labels) for s in corpora.load("embedded-en", "train")]
         tests = (f"embedded-{language}" for language in ("es", "nl", "de", "fr", "zh"))
-        self.queries = [encode(s.words) for name in tests for s in corpora.load(name, "test")]
+        asked_for = [s.words for name in tests for s in corpora.load(name, "test")]
+        self.encode, self.words = encode, asked_for
+        self.texts = [" ".join(words) for words in asked_for]
+        self.queries = [encode(words) for words in asked_for]
         encoder.to(device)  # type: ignore[arg-type]
         labels = LabelSet.of(settings)
         tagger = Tagger(encoder, len(labels.names), settings).to(device)
@@ -114,6 +126,20 @@ class Workload:
         """The batched engine with another optimiser of the adaptation."""
         settings = dataclasses.replace(self.batched.settings, adapt_optimizer=kind)
         return dataclasses.replace(self.batched, settings=settings)
+
+    def pipeline(self) -> TokenClassificationPipeline:
+        """transformers' own tagger, of the same weights."""
+        tagger = self.reference.tagger
+        encoder: Any = tagger.encoder
+        config = type(encoder.config).from_dict(
+            {**encoder.config.to_dict(), "num_labels": tagger.classifier.out_features}
+        )
+        model = AutoModelForTokenClassification.from_config(config)
+        getattr(model, model.base_model_prefix).load_state_dict(encoder.state_dict())
+        model.classifier.load_state_dict(tagger.classifier.state_dict())
+        return TokenClassificationPipeline(
+            model=model, tokenizer=self.reference.tokenizer, device=torch.device(self.reference.device)
+        )
 
     def distinct(self, count: int) -> list[Encoded]:
         """So many different sentences; where the test sets end, they go on with a last word of their own."""
@@ -143,6 +169,12 @@ def measurements(work: Workload, size: Size) -> dict[str, tuple[str, float, Call
     alone, nearest = work.sets(size.loop, 1), np.resize(work.nearest, (size.engine, 2))
     found: dict[str, tuple[str, float, Callable[[], Any]]] = {
         "plain tagging": ("sentence", len(many), lambda: work.batched.plain(many)),
+        MAKING: ("sentence", len(many), partial(_made_and_tagged, work, len(many))),
+        PIPELINE: (
+            "sentence",
+            len(many),
+            partial(_padded, work.pipeline(), sorted(np.resize(work.texts, len(many)), key=len)),
+        ),
         REFERENCE: ("sentence", len(few), lambda: work.reference.adapted(few, alone)),
     }
     engines = {"batched": work.batched, THIN: work.adapting("sgd"), SCALED: work.adapting("scaled_sgd")}
@@ -156,6 +188,20 @@ def measurements(work: Workload, size: Size) -> dict[str, tuple[str, float, Call
         trainer = MetaTrainer(work.batched, work.support, [], together=together)
         found[name] = ("meta-update", size.tasks / 32, partial(_gradients, trainer, tasks))
     return found
+
+
+def _made_and_tagged(work: Workload, count: int) -> None:
+    distinct = work.distinct(
+        count
+    )  # the subwords are made again, and those that differ from sentence to sentence tagged
+    for n in range(count):
+        work.encode(work.words[n % len(work.words)])
+    work.batched.plain(distinct)
+
+
+def _padded(tagger: TokenClassificationPipeline, texts: Sequence[str]) -> None:
+    """texts: in the order of their lengths, so that there is little padding."""
+    tagger(list(map(str, texts)), batch_size=CPU_PADDED if tagger.device.type == "cpu" else GPU_PADDED)
 
 
 def _gradients(trainer: MetaTrainer, tasks: Sequence[Task]) -> None:

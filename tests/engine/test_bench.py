@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from metaner_core.engine.bench import REFERENCE, Row, most_memory, table
+from metaner_core.engine.bench import REFERENCE, Row, Workload, most_memory, table
 
 malloc = pytest.mark.skipif(torch.cuda.is_available(), reason="looks at the GPU's memory where there is one")
 
@@ -40,6 +40,16 @@ def test_memory_of_threads_counts() -> None:
             thread.join()
 
     assert most_memory(together) == pytest.approx(80, abs=1)
+
+
+def test_transformers_pipeline_is_of_the_same_weights() -> None:
+    work = Workload("embedded", "cpu", "fp32")
+    names = work.reference.label_set
+    theirs = work.pipeline()(work.texts[:40], batch_size=8, ignore_labels=[])
+    wanted = [[names.bio(int(token["entity"].removeprefix("LABEL_"))) for token in tokens] for tokens in theirs]
+    for query, prediction, labels in zip(work.queries, work.batched.plain(work.queries[:40]), wanted, strict=False):
+        assert list(prediction.labels) == [labels[n] for n in query.first]
+    assert len({label for labels in wanted for label in labels}) > 2
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
