@@ -10,6 +10,7 @@ least and the greatest stand beside it. The reference loop runs under the same s
 adapts by Adam, and so do all rows but those that say thin.
 """
 
+import copy
 import ctypes
 import dataclasses
 import json
@@ -131,9 +132,8 @@ class Workload:
         """transformers' own tagger, of the same weights."""
         tagger = self.reference.tagger
         encoder: Any = tagger.encoder
-        config = type(encoder.config).from_dict(
-            {**encoder.config.to_dict(), "num_labels": tagger.classifier.out_features}
-        )
+        config = copy.deepcopy(encoder.config)
+        config.num_labels = tagger.classifier.out_features
         model = AutoModelForTokenClassification.from_config(config)
         getattr(model, model.base_model_prefix).load_state_dict(encoder.state_dict())
         model.classifier.load_state_dict(tagger.classifier.state_dict())
