@@ -27,7 +27,7 @@ from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
 from jobs.common.options import add_engine_option, add_ray_options
 from jobs.common.progress import told
-from jobs.common.session import connect
+from jobs.common.session import connect, quiet
 from metaner_core import storage
 from metaner_core.command import run, say
 from metaner_core.data import corpora
@@ -92,20 +92,18 @@ def evaluate(
         for s in t.sentences
         if s.words and not s.docstart
     ]
+    data = ray.data.from_items(rows, override_num_blocks=max(actors, min(len(rows) // TOGETHER, 200)))
+    quiet()  # Ray Data sets up its log with the first dataset
     with told() as board:
-        found = (
-            ray.data.from_items(rows, override_num_blocks=max(actors, min(len(rows) // TOGETHER, 200)))
-            .map_batches(
-                Scorer,
-                fn_constructor_args=(uri, gpu, threads, config, changes, board, len(rows)),
-                batch_size=TOGETHER,
-                batch_format="pyarrow",
-                concurrency=actors,
-                num_cpus=1,
-                num_gpus=1 if gpu else 0,
-            )
-            .take_all()
-        )
+        found = data.map_batches(
+            Scorer,
+            fn_constructor_args=(uri, gpu, threads, config, changes, board, len(rows)),
+            batch_size=TOGETHER,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_cpus=1,
+            num_gpus=1 if gpu else 0,
+        ).take_all()
     return [_result(test, [row for row in found if row["test"] == test.name]) for test in tests]
 
 
