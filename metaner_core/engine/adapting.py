@@ -210,6 +210,7 @@ class BatchedEngine(Engine):
         return traced.trace
 
     def _theta(self) -> Theta:
+        """The tagger's parameters in the engine's precision."""
         return Theta(self.tagger, torch.bfloat16 if self.precision == "bf16" else None)
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -57,7 +57,8 @@ REFERENCE = "reference loop"
 THIN, SCALED = "thin", "thin and scaled"  # rows of what adapts without forming gradients: sgd, scaled_sgd
 PIPELINE = "transformers.pipeline"  # what one would take instead for tagging without adaptation; makes subwords too
 MAKING = "plain tagging, making subwords too"
-CPU_PADDED, GPU_PADDED = 16, 256  # sentences in one of its batches
+CPU_PADDED, GPU_PADDED = 16, 256  # sentences in one of the pipeline's batches
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Workload:
         return dataclasses.replace(self.batched, settings=settings)
 
     def pipeline(self) -> TokenClassificationPipeline:
-        """transformers' own tagger, of the same weights."""
+        """transformers' own tagger, with copies of the same weights."""
         tagger = self.reference.tagger
         encoder: Any = tagger.encoder
         config = copy.deepcopy(encoder.config)
@@ -169,11 +170,11 @@ def measurements(work: Workload, size: Size) -> dict[str, tuple[str, float, Call
     alone, nearest = work.sets(size.loop, 1), np.resize(work.nearest, (size.engine, 2))
     found: dict[str, tuple[str, float, Callable[[], Any]]] = {
         "plain tagging": ("sentence", len(many), lambda: work.batched.plain(many)),
-        MAKING: ("sentence", len(many), partial(_made_and_tagged, work, len(many))),
+        MAKING: ("sentence", len(many), partial(_made_and_tagged, work, many)),
         PIPELINE: (
             "sentence",
             len(many),
-            partial(_padded, work.pipeline(), sorted(np.resize(work.texts, len(many)), key=len)),
+            partial(_padded, work.pipeline(), sorted(_again(work.texts, len(many)), key=len)),
         ),
         REFERENCE: ("sentence", len(few), lambda: work.reference.adapted(few, alone)),
     }
@@ -190,18 +191,20 @@ def measurements(work: Workload, size: Size) -> dict[str, tuple[str, float, Call
     return found
 
 
-def _made_and_tagged(work: Workload, count: int) -> None:
-    distinct = work.distinct(
-        count
-    )  # the subwords are made again, and those that differ from sentence to sentence tagged
-    for n in range(count):
-        work.encode(work.words[n % len(work.words)])
-    work.batched.plain(distinct)
+def _again(texts: Sequence[T], count: int) -> list[T]:
+    """So many of the texts, from the first one on again where they end."""
+    return [texts[n % len(texts)] for n in range(count)]
+
+
+def _made_and_tagged(work: Workload, many: Sequence[Encoded]) -> None:
+    for words in _again(work.words, len(many)):
+        work.encode(words)
+    work.batched.plain(many)  # which are distinct, where the words may be there twice
 
 
 def _padded(tagger: TokenClassificationPipeline, texts: Sequence[str]) -> None:
     """texts: in the order of their lengths, so that there is little padding."""
-    tagger(list(map(str, texts)), batch_size=CPU_PADDED if tagger.device.type == "cpu" else GPU_PADDED)
+    tagger(list(texts), batch_size=CPU_PADDED if tagger.device.type == "cpu" else GPU_PADDED)
 
 
 def _gradients(trainer: MetaTrainer, tasks: Sequence[Task]) -> None:

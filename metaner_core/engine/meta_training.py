@@ -20,7 +20,7 @@ from metaner_core.method.tasks import Task, dropout_seed, task_batch
 from metaner_core.model.tagger import losses
 from metaner_core.model.transformer import Noise, embed, finish, pack, run_layers
 
-CPU_TASKS, GPU_TASKS = 8, 64  # that go through the inner steps together, at most; more bring little
+CPU_TASKS, GPU_TASKS = 8, 64  # that go through the inner steps together, at most
 # Kept for a chunk at most, 2 and 16 GiB in fp32: for each task its weights and the first step's gradients.
 CPU_NUMBERS, GPU_NUMBERS = 2**29, 2**32
 

@@ -11,7 +11,7 @@ from metaner_core.bundles import bundle
 from metaner_core.engine import threads
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.config import EngineConfig
-from metaner_core.engine.weights import trace
+from metaner_core.engine.weights import adapted, trace
 from metaner_core.method import adapt
 from metaner_core.model.encoding import Encoding
 from metaner_core.model.tagger import Prediction
@@ -80,6 +80,30 @@ def test_several_sets_at_once_as_on_a_gpu(together, monkeypatch):
     for changes in VARIANTS.values():
         engine = tiny_engine(dataclasses.replace(SETTINGS, **changes))
         assert_same(batched(engine).adapted(engine.source, SUPPORT), engine.adapted(engine.source, SUPPORT))
+
+
+def test_sets_of_similar_size_go_together_as_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(BatchedEngine, "_at_once", lambda self, size: 5)
+    sizes = {"SUPPORT": 8, "OWN": 3, "TIMES": 2}
+    for name, rows in sizes.items():
+        monkeypatch.setattr(adapted, name, rows)
+    together, own = [], adapted.Adapted._groups
+
+    def groups(self, names):
+        found = own(self, names)
+        together.append([list(sets) for sets, _, _ in found])
+        return found
+
+    monkeypatch.setattr(adapted.Adapted, "_groups", groups)
+    for kind, rate in {"adam": SETTINGS.gamma, "sgd": 0.05, "scaled_sgd": 3e-3}.items():
+        for changes in VARIANTS.values():
+            change = {"gamma": rate, **changes, "adapt_optimizer": kind}
+            engine = tiny_engine(dataclasses.replace(SETTINGS, **change))
+            assert_same(batched(engine).adapted(engine.source, SUPPORT), engine.adapted(engine.source, SUPPORT))
+    orders = [[s for sets in found for s in sets] for found in together]
+    assert all(sorted(order) == list(range(len(order))) for order in orders)
+    assert any(len(found) > 2 and max(map(len, found)) > 1 for found in together)
+    assert any(order != sorted(order) for order in orders)  # not the order of the rows
 
 
 def test_weights_are_formed_some_rows_at_a_time(monkeypatch):

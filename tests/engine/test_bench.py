@@ -47,7 +47,8 @@ def test_transformers_pipeline_is_of_the_same_weights() -> None:
     names = work.reference.label_set
     theirs = work.pipeline()(work.texts[:40], batch_size=8, ignore_labels=[])
     wanted = [[names.bio(int(token["entity"].removeprefix("LABEL_"))) for token in tokens] for tokens in theirs]
-    for query, prediction, labels in zip(work.queries, work.batched.plain(work.queries[:40]), wanted, strict=False):
+    queries = work.queries[:40]
+    for query, prediction, labels in zip(queries, work.batched.plain(queries), wanted, strict=True):
         assert list(prediction.labels) == [labels[n] for n in query.first]
     assert len({label for labels in wanted for label in labels}) > 2
 
