@@ -24,7 +24,7 @@ def written_by(uri: str, run: str) -> dict[str, Any] | None:
 def read(uri: str, *, told: str | None = None) -> dict[str, Any]:
     """The manifest of the bundle at uri, which errors call `told`.
 
-    Raises FileNotFoundError when there is none, ValueError when it is no bundle's, or one that this version cannot read.
+    Raises FileNotFoundError when there is none, ValueError when it is no bundle's or this version cannot read it.
     """
     name = told or uri
     try:

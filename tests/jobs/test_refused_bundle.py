@@ -45,7 +45,10 @@ def changed(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 BEFORE = [
-    (lambda b: (b / "index.safetensors").write_bytes(b"short"), "index.safetensors has 5 bytes instead of [0-9]+.*Copy"),
+    (
+        lambda b: (b / "index.safetensors").write_bytes(b"short"),
+        "index.safetensors has 5 bytes instead of [0-9]+.*Copy",
+    ),
     (lambda b: (b / "encoder" / "config.json").unlink(), "encoder/config.json is missing"),
     (lambda b: (b / "manifest.json").write_text("{"), "its manifest.json is no JSON .*copy the bundle again"),
     (lambda b: (b / "manifest.json").write_text('{"counts": 1}'), "is no bundle: .* is of something else; give"),
