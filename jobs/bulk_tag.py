@@ -21,7 +21,7 @@ from jobs.common.session import connect, quiet
 from jobs.planning.plan import plan
 from jobs.planning.shards import Shard, done, release
 from jobs.tagging.actor import TagActor, Tagging
-from jobs.tagging.estimate import estimate_run
+from jobs.tagging.estimate import estimate_run, require_enough
 from jobs.tagging.finish import finish
 from jobs.tagging.job import Job, claim, decisive, finished, job, name, parse, with_lines
 from jobs.tagging.supervisor import ask, start_supervisor
@@ -140,6 +140,7 @@ def main() -> None:
     options = parse()
     told = job(options)
     if options.estimate is not None:
+        require_enough(options.estimate)
         connect(options.address, cpus=cpus(told))
         say(estimate_run(told, documents=options.estimate, price=options.price))
     else:

@@ -25,7 +25,7 @@ from rich.text import Text
 
 from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
-from jobs.common.options import add_engine_option, add_ray_options
+from jobs.common.options import add_engine_option, add_ray_options, require_at_least
 from jobs.common.progress import told
 from jobs.common.session import connect, quiet, refusing
 from metaner_core import storage
@@ -108,7 +108,8 @@ def evaluate(
         try:
             found = scored.take_all()
         except Exception:
-            if (why := ray.get(board.refused.remote())) is not None:
+            why: str | None = ray.get(board.refused.remote())
+            if why is not None:
                 raise ValueError(why) from None
             raise
     return [_result(test, [row for row in found if row["test"] == test.name]) for test in tests]
@@ -297,6 +298,9 @@ def main() -> None:
     options = parser.parse()
     if options.output:
         storage.require_unused(options.output, "result")
+    require_at_least(options, limit=1, actors=1, threads=1)
+    if options.file and list(options.corpus) != list(DEFAULT):
+        parser.error("--file is scored in place of a --corpus: give one or the other")
     if options.types and not options.file:
         parser.error("--types says what --file has; the types of a --corpus are known: leave it out")
     uri = storage.absolute(options.bundle)

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
-from metaner_core.command import USERS_ERRORS
+from metaner_core.command import USERS_ERRORS, told
 
 # glibc gives freed tensors back to the system and faults every page in again; on virtual machines that costs a factor
 # of 3 to 8. These keep the memory. (torch's THP_MEM_ALLOC_ENABLE brings the faults back.)
@@ -54,7 +54,7 @@ def refusing(tell: Callable[[str], object]) -> Iterator[None]:
     try:
         yield
     except USERS_ERRORS as error:
-        tell(str(error))
+        tell(told(error))
         raise
 
 

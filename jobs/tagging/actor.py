@@ -42,14 +42,14 @@ class TagActor:
         with gc_paused():
             from jobs.tagging import model
 
+        self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag or model.iter_documents
+        self.worker, self.actor = here()
+        self._ahead, self._told, self._shard = 0, 0.0, ""
         ask(supervisor.enter.remote(job.actors))
         with refusing(lambda why: ask(supervisor.refuse.remote(why))):
             self.bundle = model.load(job, self._tell)
             _ = self.bundle.engine  # made now: it may refuse the precision
         ask(supervisor.loaded.remote())
-        self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag or model.iter_documents
-        self.worker, self.actor = here()
-        self._ahead, self._told, self._shard = 0, 0.0, ""
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         for line in rows["shard"].to_pylist():

@@ -31,8 +31,7 @@ SEED = 0
 
 def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Estimate:
     """Tag so many documents on one actor of the connected Ray. price: of one actor for an hour."""
-    if documents < PLACES:
-        raise ValueError(f"an estimate of {documents} documents says nothing: draw {PLACES} or more")
+    require_enough(documents)
     manifests.require_usable(job.bundle, manifests.read(job.bundle))
     found = find(job.source)
     for note in found.notes:
@@ -62,6 +61,14 @@ def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Est
         price=price,
         startup_seconds=startup,
     )
+
+
+def require_enough(documents: int) -> None:
+    """Raises ValueError for a sample that says nothing."""
+    if documents < PLACES:
+        raise ValueError(
+            f"an estimate of {documents} documents says nothing: draw {PLACES} or more (--estimate {PLACES})"
+        )
 
 
 @ray.remote(num_cpus=1, max_retries=3)

@@ -150,6 +150,7 @@ def load(
     Raises FileNotFoundError or ValueError naming every file that is missing or altered, and ValueError when the
     retrieval encoder cannot be the one that made the index.
     """
+    read(uri)  # before all of it is downloaded
     with storage.local_copy(uri) as folder:
         manifest = _verified(folder, uri)
         settings = Settings.from_dict(manifest["settings"]).adapting(changes or {})
