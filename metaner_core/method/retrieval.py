@@ -10,7 +10,7 @@ from metaner_core.model.sentence_vectors import SentenceVectors
 from metaner_core.settings import Settings
 
 GPU_MOST = 2048  # neighbours that FAISS finds at once on a GPU
-TIE = 1e-7  # cosines nearer than this are one and the same; the lower id comes first
+TIE = 1e-7  # cosines are ranked in steps of this; of those that round to the same step the lower id comes first
 Subwords = Sequence[Sequence[int]]  # of each sentence its ids in retrieval's tokenizer, such as `Input.retrieval`
 
 
