@@ -37,6 +37,7 @@ from metaner_core.engine.config import BATCHED, EngineConfig
 from metaner_core.method.adapt import Engine, silent
 from metaner_core.method.retrieval import Retrieval, SupportIndex
 from metaner_core.model.encoding import Encoding, LabelSet
+from metaner_core.model.inputs import Input, Inputs
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import Settings
 
@@ -62,8 +63,14 @@ class Bundle:
     tell: Callable[[int], object] = silent  # of progress, as engines do
 
     @functools.cached_property
+    def inputs(self) -> Inputs:
+        """Makes what tagging and retrieval read of a sentence from its words."""
+        longest = longest_input(self.tagger.encoder)
+        return Inputs(self.tokenizer, self.settings, retrieval=self.retrieval.tokenizer, longest=longest)
+
+    @property
     def encode(self) -> Encoding:
-        return Encoding(self.tokenizer, self.settings, longest=longest_input(self.tagger.encoder))
+        return self.inputs.encode
 
     @functools.cached_property
     def index(self) -> SupportIndex:
@@ -77,9 +84,13 @@ class Bundle:
             self.config, self.tagger, self.tokenizer, labels, self.settings, source, self.device, self.tell
         )
 
+    def nearest(self, sentences: Sequence[Input]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and similarities [n, K] of each sentence's nearest source sentences."""
+        return self.retrieval.support([sentence.retrieval for sentence in sentences], self.index)
+
     def support(self, sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and similarities [n, K] of the nearest source sentences of each sentence, which is given in words."""
-        return self.retrieval.support(sentences, self.index)
+        """As `nearest`, of sentences in words."""
+        return self.nearest([self.inputs(words) for words in sentences])
 
 
 def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | None = None) -> dict[str, Any]:
@@ -155,7 +166,8 @@ def load(
         manifest = _verified(folder, uri)
         settings = Settings.from_dict(manifest["settings"]).adapting(changes or {})
         encoder, tokenizer = load_encoder(str(folder / ENCODER))
-        retrieval = _retrieval(folder, manifest, settings, encoder, tokenizer, device)
+        config = config or BATCHED
+        retrieval = _retrieval(folder, manifest, settings, encoder, tokenizer, device, config)
         if retrieval.encoder is encoder:
             encoder = trainable_copy(encoder, settings.frozen_layers)
         tagger = Tagger(encoder, len(LabelSet.of(settings).names), settings).to(device)
@@ -164,7 +176,7 @@ def load(
         vectors = load_arrays(folder / "index.safetensors")["vectors"]
     _require_its_index(uri, retrieval, vectors, settings)
     source = tuple(Sentence(tuple(row["words"]), tuple(row["labels"])) for row in rows)
-    return Bundle(settings, tagger, tokenizer, retrieval, source, vectors, manifest, device, config or BATCHED, tell)
+    return Bundle(settings, tagger, tokenizer, retrieval, source, vectors, manifest, device, config, tell)
 
 
 def _retrieval(
@@ -174,12 +186,13 @@ def _retrieval(
     encoder: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     device: torch.device | str,
+    config: EngineConfig,
 ) -> Retrieval:
     """By the bundle's retrieval encoder, if it holds one, else by the tagger's, which is given."""
     if any(name.startswith(f"{RETRIEVAL}/") for name in manifest["files"]):
         encoder, tokenizer = load_encoder(str(folder / RETRIEVAL))
     encoder.requires_grad_(False).to(device)  # type: ignore[arg-type]
-    return Retrieval(encoder, tokenizer, settings)
+    return Retrieval(encoder, tokenizer, settings, half=config.precision == "bf16")
 
 
 def _require_its_index(uri: str, retrieval: Retrieval, vectors: np.ndarray, settings: Settings) -> None:
