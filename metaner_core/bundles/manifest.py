@@ -1,6 +1,7 @@
 """A bundle's manifest by itself. Imports no torch: a job's driver needs it too."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from metaner_core import __version__, storage
@@ -30,6 +31,8 @@ def read(uri: str, *, told: str | None = None) -> dict[str, Any]:
     try:
         content = storage.read_bytes(storage.join(uri, MANIFEST))
     except (FileNotFoundError, NotADirectoryError):
+        if not storage.is_remote(uri) and not Path(storage.absolute(uri)).exists():
+            raise FileNotFoundError(f"{name}: there is no such folder; {FOLDER}") from None
         lack = f"it has no {MANIFEST}; {FOLDER}"
         raise FileNotFoundError(f"{name} is no bundle, or was not written to its end: {lack}") from None
     try:
