@@ -27,7 +27,7 @@ from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
 from jobs.common.options import add_engine_option, add_ray_options, require_at_least
 from jobs.common.progress import told
-from jobs.common.session import connect, quiet, refusing
+from jobs.common.session import connect, got, quiet, refusing
 from metaner_core import storage
 from metaner_core.bundles import manifest as manifests
 from metaner_core.command import run, say
@@ -108,7 +108,7 @@ def evaluate(
         try:
             found = scored.take_all()
         except Exception:
-            why: str | None = ray.get(board.refused.remote())
+            why: str | None = got(board.refused.remote())
             if why is not None:
                 raise ValueError(why) from None
             raise

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import ray
@@ -27,6 +28,9 @@ from metaner_core.tagging.batches import take
 from metaner_core.text import schema
 from metaner_core.text.document import Document, Row
 
+if TYPE_CHECKING:
+    from metaner_core.bundles.bundle import Bundle
+
 Tagging = Callable[..., Iterable[Row]]  # as metaner_core.tagging.pipeline.iter_documents
 ROWS = 64  # made at a time: a row takes a hundred times its text
 TELL_SECONDS = 2.0
@@ -37,6 +41,8 @@ class TagActor:
 
     tag: turns documents into rows; None: `iter_documents`.
     """
+
+    bundle: "Bundle"
 
     def __init__(self, job: Job, found: Input, supervisor: ActorHandle, tag: Tagging | None) -> None:
         with gc_paused():
