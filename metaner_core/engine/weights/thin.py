@@ -23,10 +23,13 @@ class Thin(Adapted):
         weight, bias = self._theta.linear(names)
         found = torch.addmm(bias, x, weight.T)
         # The step is added to what θ gives, never to θ: bf16 could not show it there.
-        found += self._of_bias(names)[self._rows(names).owner].to(found.dtype)
-        if self._together(1) == 1:  # on a CPU
+        steps, rows = self._of_bias(names).to(found.dtype), self._rows(names)
+        if self._together(1) == 1:  # on a CPU: a step for each token would take as much memory traffic as the product
+            for y, step in zip(found.split(rows.counts), steps, strict=True):
+                y += step
             self._in_turn(names, x, found)
             return found
+        found += steps[rows.owner]
         width = sum(weight.shape)
         for chunk in self._chunks(names, lambda support, own: (support + own) * width + support * own):
             self._at_once(names, chunk, x, found)
