@@ -88,7 +88,7 @@ def _again(texts: Sequence[T], count: int) -> list[T]:
 
 def _made_and_tagged(work: Workload, many: Sequence[Encoded]) -> None:
     for words in _again(work.words, len(many)):
-        work.encode(words)
+        work.read.encode(words)
     work.batched.plain(many)  # which are distinct, where the words may be there twice
 
 

@@ -10,7 +10,7 @@ import torch
 from metaner_core.data import corpora
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.bench.measure import Row, most_memory, run
-from metaner_core.engine.bench.rows import ALL, MAKING, REFERENCE, sharing, whole
+from metaner_core.engine.bench.rows import ALL, MAKING, REFERENCE, Size, measurements, sharing, whole
 from metaner_core.engine.bench.show import table
 from metaner_core.engine.bench.workload import SHAPES, Workload
 
@@ -112,3 +112,11 @@ def test_a_shape_has_its_size() -> None:
     sizes = {shape: Workload(shape, "cpu", "fp32", source=SOURCE[:3]).retrieval.encoder.config for shape in SHAPES}
     found = {shape: (c.num_hidden_layers, c.hidden_size, c.num_attention_heads) for shape, c in sizes.items()}
     assert found == {shape: (size.layers, size.width, size.heads) for shape, size in SHAPES.items()}
+
+
+def test_every_part_is_measured() -> None:
+    few = Workload("embedded", "cpu", "fp32", source=SOURCE)
+    rows = run(measurements(few, Size(1, 2, 2, ())), rounds=1, tell=lambda said: None)
+    assert rows[0].name == "plain tagging"
+    assert {row.unit for row in rows} == {"sentence", "meta-update"}
+    assert all(row.seconds > 0 for row in rows)
