@@ -14,6 +14,7 @@ import ray
 from ray.actor import ActorHandle
 
 from jobs.common.imports import gc_paused
+from jobs.common.session import refusing
 from jobs.planning.shards import Shard, record_uri
 from jobs.tagging.job import Job
 from jobs.tagging.supervisor import DEATHS, FEW, Care, ask
@@ -41,10 +42,14 @@ class TagActor:
         with gc_paused():
             from jobs.tagging import model
 
-        self.bundle = model.load(job, self._tell)
         self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag or model.iter_documents
         self.worker, self.actor = here()
         self._ahead, self._told, self._shard = 0, 0.0, ""
+        ask(supervisor.enter.remote(job.actors))
+        with refusing(lambda why: ask(supervisor.refuse.remote(why))):
+            self.bundle = model.load(job, self._tell)
+            _ = self.bundle.engine  # made now: it may refuse the precision
+        ask(supervisor.loaded.remote())
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         for line in rows["shard"].to_pylist():

@@ -136,7 +136,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", help="default: dev of English corpora, test of others")
     parser.add_argument("--limit", type=int, help="only the first N sentences of each corpus")
     parser.add_argument("--output", help="a JSON file of the figures; must not exist")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.limit is not None and options.limit < 1:
+        raise ValueError(f"--limit is {options.limit}; least is 1")
+    return options
 
 
 def _split(name: str) -> str:
