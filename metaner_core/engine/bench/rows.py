@@ -42,7 +42,7 @@ class Size:
 
 
 SIZES = {
-    "embedded": Size(32, 512, 32, (1_000, 10_000)),
+    "embedded": Size(32, 512, 32, (1_000,)),
     "e5-small": Size(8, 96, 16, (1_000,)),
     "bert-base": Size(4, 48, 16, (300,)),
 }
