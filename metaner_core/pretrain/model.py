@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BertConfig, BertForMaskedLM, PreTrainedModel
 
 from metaner_core import storage
 from metaner_core.encoders.encoder import load_encoder
@@ -44,7 +44,8 @@ def new_model(settings: PretrainSettings, vocabulary: int) -> BertForMaskedLM:
 def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMaskedLM:
     """The model of `settings` with the weights of the encoder `start_from`, its masked-LM head included.
 
-    Raises ValueError when shape or vocabulary are not those of the settings and the packed text, or there is no head.
+    Raises ValueError when shape or vocabulary are not those of the settings and the packed text, or there is no head
+    and masked words are to be learnt.
     """
     source, model = settings.start_from, new_model(settings, tokenizer.get_vocab_size())
     encoder, pieces = load_encoder(source)
@@ -59,7 +60,8 @@ def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMask
     load: Any = BertForMaskedLM.from_pretrained  # its stub does not know that it can return a pair
     with located(source) as path:
         known, loading = load(path, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
-    if missing := sorted(loading["missing_keys"]):
+    missing = sorted(name for name in loading["missing_keys"] if settings.masks_words or not name.startswith("cls."))
+    if missing:
         raise ValueError(f"start_from {source!r} lacks {', '.join(missing)}: it must have its masked-LM head")
     model.load_state_dict(known.state_dict())
     return model
@@ -78,7 +80,7 @@ def loss_sum(model: BertForMaskedLM, batch: Mapping[str, torch.Tensor]) -> torch
     return torch.nn.functional.cross_entropy(logits.float(), batch["ids"][batch["targets"]], reduction="sum")
 
 
-def write_encoder(model: BertForMaskedLM, packed: Packed, uri: str, facts: Mapping[str, Any], *, run: str) -> None:
+def write_encoder(model: PreTrainedModel, packed: Packed, uri: str, facts: Mapping[str, Any], *, run: str) -> None:
     """A Hugging Face folder in half precision; `facts` lie beside it in training.json, which is written last.
 
     run: name of the run; what it left when it was stopped while writing is replaced. Raises FileExistsError when

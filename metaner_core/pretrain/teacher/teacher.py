@@ -1,0 +1,56 @@
+"""The teacher: an encoder that is not trained, and the vectors of tokens that either reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from metaner_core.encoders.encoder import load_encoder, longest_input
+from metaner_core.model.encoding import Encoded, Window, collate
+from metaner_core.model.transformer import ModuleWeights, embed, pack, run_layers
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """prefix: text before every sentence that it reads."""
+
+    encoder: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    prefix: str = ""
+
+    @property
+    def longest(self) -> int:
+        """Tokens that it takes at once, special ones included."""
+        return longest_input(self.encoder)
+
+    @property
+    def width(self) -> int:
+        return self.encoder.config.hidden_size
+
+    @torch.no_grad()
+    def __call__(self, sentences: Sequence[Ids]) -> torch.Tensor:
+        """[N, d], as `token_vectors`."""
+        return token_vectors(self.encoder, self.tokenizer, sentences)
+
+
+def load_teacher(source: str, prefix: str, device: torch.device | str) -> Teacher:
+    """Raises ValueError for an encoder that `load_encoder` refuses, and for a tokenizer without offsets."""
+    encoder, tokenizer = load_encoder(source)
+    if not tokenizer.is_fast:
+        raise ValueError(f"teacher {source!r} has no fast tokenizer, whose offsets tell which words its vectors are of")
+    encoder.requires_grad_(False)
+    return Teacher(encoder.to(device), tokenizer, prefix)  # type: ignore[arg-type]
+
+
+def token_vectors(
+    encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[Ids]
+) -> torch.Tensor:
+    """[N, d] last layer's vectors of all sentences' tokens: [CLS], the ids, [SEP], sentence by sentence."""
+    holder = nn.ModuleDict({"encoder": encoder})  # the name by which `transformer` asks a tagger for it
+    whole = [Encoded(ids, (), (), None, (Window(0, len(ids), len(ids)),)) for ids in sentences]
+    packed = pack(collate(whole, tokenizer, device=encoder.device))
+    return run_layers(holder, packed, embed(holder, packed), ModuleWeights(holder))
