@@ -87,7 +87,7 @@ class Lessons:
         names, chances = self._mono
         languages = rng.choice(len(names), size=self._settings.batch, p=chances)
         parts = [self._packed.text[names[number]] for number in languages]
-        return [(lines[rng.integers(len(lines))],) for lines in parts]
+        return [(lines[int(rng.integers(len(lines)))],) for lines in parts]
 
     def _translations(self, rng: np.random.Generator) -> list[tuple[str, ...]]:
         names, chances = self._pairs

@@ -100,11 +100,11 @@ def teacher_pieces(tokenizer: Tokenizer, teacher: Teacher) -> list[Sequence[int]
     roles = {number: getattr(theirs, f"{name}_token_id") for name, number in special_ids(tokenizer).items()}
     pieces = theirs.get_vocab()
     found: list[Sequence[int]] = []
-    for number in range(tokenizer.get_vocab_size()):
+    for piece, number in sorted(tokenizer.get_vocab().items(), key=lambda each: each[1]):
         if number in roles:
             found.append([roles[number] if roles[number] is not None else theirs.unk_token_id])
         else:
-            found.append(_pieces_of(tokenizer.id_to_token(number), pieces, theirs))
+            found.append(_pieces_of(piece, pieces, theirs))
     return found
 
 
