@@ -42,7 +42,7 @@ def new_model(settings: PretrainSettings, vocabulary: int) -> BertForMaskedLM:
 
 
 def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMaskedLM:
-    """The model of `settings` with the weights of the encoder `start_from`, its masked-LM head included.
+    """The model of `settings` with the weights of the encoder `start_from`, its masked-LM head included if that is used.
 
     Raises ValueError when shape or vocabulary are not those of the settings and the packed text, or there is no head
     and masked words are to be learnt.
@@ -57,11 +57,13 @@ def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMask
         raise ValueError(
             f"start_from {source!r} has other pieces than the packed text: pack with tokenizer_of={source}"
         )
+    if not settings.masks_words:
+        model.bert.load_state_dict(encoder.state_dict())
+        return model
     load: Any = BertForMaskedLM.from_pretrained  # its stub does not know that it can return a pair
     with located(source) as path:
         known, loading = load(path, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
-    missing = sorted(name for name in loading["missing_keys"] if settings.masks_words or not name.startswith("cls."))
-    if missing:
+    if missing := sorted(loading["missing_keys"]):
         raise ValueError(f"start_from {source!r} lacks {', '.join(missing)}: it must have its masked-LM head")
     model.load_state_dict(known.state_dict())
     return model
