@@ -29,6 +29,7 @@ from metaner_core.pretrain.settings import PretrainSettings
 from metaner_core.pretrain.state import State
 from metaner_core.pretrain.teacher.aims import lesson_loss
 from metaner_core.pretrain.teacher.lessons import Lesson, Lessons
+from metaner_core.pretrain.teacher.start import require_fit
 from metaner_core.pretrain.teacher.start import start as start_from_teacher
 from metaner_core.pretrain.teacher.teacher import Teacher, load_teacher, token_vectors
 from metaner_core.pretrain.vocabulary import fast
@@ -71,7 +72,7 @@ class Pretrainer:
         if not settings.masks_words:
             model.cls.requires_grad_(False)
             model.bert.embeddings.word_embeddings.requires_grad_(True)  # which the head's last matrix is too
-        if fresh and not known and workers.rank() == 0:
+        if fresh and not known:
             self._set_out(model)
         projection = self._projection()
         zero = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -80,8 +81,14 @@ class Pretrainer:
         return state
 
     def _set_out(self, model: BertForMaskedLM) -> None:
-        if self.teacher is not None and self.settings.teacher_start != "nothing":
-            start_from_teacher(model.bert, self.packed.tokenizer, self.teacher, self.settings)
+        """On the first worker only, but what cannot be is found by all: one alone would leave the others waiting."""
+        teacher = self.teacher if self.settings.teacher_start != "nothing" else None
+        if teacher is not None:
+            require_fit(teacher, self.settings)
+        if workers.rank() != 0:
+            return
+        if teacher is not None:
+            start_from_teacher(model.bert, self.packed.tokenizer, teacher, self.settings)
         else:
             word_vectors.start(model, self.packed, self.settings)
 

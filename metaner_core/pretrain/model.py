@@ -42,7 +42,7 @@ def new_model(settings: PretrainSettings, vocabulary: int) -> BertForMaskedLM:
 
 
 def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMaskedLM:
-    """The model of `settings` with the weights of the encoder `start_from`, its masked-LM head included if that is used.
+    """The model of `settings` with the weights of the encoder `start_from`, with its masked-LM head if that is used.
 
     Raises ValueError when shape or vocabulary are not those of the settings and the packed text, or there is no head
     and masked words are to be learnt.

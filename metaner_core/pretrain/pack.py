@@ -39,8 +39,8 @@ def pack(
     """Make the vocabulary, tokenise everything and write the folder. Returns its manifest.
 
     over_unfinished: uri may hold what an interrupted packing left. Needs 2 bytes of memory for each token of the
-    largest language. Raises FileExistsError when uri is taken, FileNotFoundError and ValueError for text that cannot
-    be read or has too many different characters.
+    largest language, and what its text has if that is kept. Raises FileExistsError when uri is taken, FileNotFoundError
+    and ValueError for text that cannot be read or has too many different characters.
     """
     if not over_unfinished or storage.exists(storage.join(uri, MANIFEST)):
         storage.require_unused(uri, "packed text")

@@ -51,10 +51,10 @@ def chosen(settings: PretrainSettings, many: int) -> list[int]:
 
 @torch.no_grad()
 def start(student: Any, tokenizer: Tokenizer, teacher: Teacher, settings: PretrainSettings) -> None:
-    """Set a BertModel's weights in place. Where it is narrower, its vectors are the teacher's along their main axes."""
-    if settings.teacher_start == "nothing":
-        return
-    require_fit(teacher, settings)
+    """Set a BertModel's weights in place, where `require_fit` finds nothing wrong with `teacher_start`.
+
+    Where it is narrower, its vectors are the teacher's along their main axes.
+    """
     source: Any = teacher.encoder.get_submodule("embeddings")
     own = student.embeddings
     words = piece_vectors(tokenizer, teacher)
