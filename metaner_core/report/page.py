@@ -15,6 +15,7 @@ from metaner_core.data.corpora import Sentence
 from metaner_core.data.labels import TYPES, spans
 from metaner_core.report.markup import Piece, language_name, named, pieces, template
 from metaner_core.storage import exists, write_bytes
+from metaner_core.text.languages import primary, standard
 from metaner_core.text.schema import OUTCOMES, TAGGED
 
 
@@ -41,7 +42,10 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Document:
+    """language: the BCP 47 tag that its text is marked with; None where what was given cannot be read as one."""
+
     id: str
+    language: str | None
     outcome: str
     reason: str
     sentences: int
@@ -97,7 +101,8 @@ def render(
     groups: dict[str, _Group] = {}
     total = _Group(None)
     for i, row in enumerate(documents):
-        group = groups.setdefault(row["language"] or "", _Group(row["language"]))
+        language = primary(row["language"])  # `deu` and `de` are one; what cannot be read stands for itself
+        group = groups.setdefault(language or row["language"] or "", _Group(language or row["language"]))
         group.count(row)
         total.count(row)
         if i < limit:
@@ -130,7 +135,7 @@ def _document(row: Mapping[str, Any], source: Sequence[Sentence]) -> _Document:
     except ValueError as error:
         raise ValueError(f"document {row['id']}: {error}") from None
     reason = ": ".join(row[name] for name in ("stage", "reason") if row.get(name))
-    return _Document(row["id"], _outcome(row), reason, len(sentences), len(entities), lines)
+    return _Document(row["id"], standard(row["language"]), _outcome(row), reason, len(sentences), len(entities), lines)
 
 
 def _outcome(row: Mapping[str, Any]) -> str:

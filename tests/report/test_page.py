@@ -161,6 +161,19 @@ def test_all_documents_are_counted_and_the_first_shown():
     assert not [*page(*listed, limit=6).all("p", "limited")]
 
 
+def test_languages_are_counted_as_what_they_mean():
+    given = ["de", "deu", "German", "__label__de", "zh-Hant", "zh", "no such tongue"]
+    root = page(*[document(["x"], id=language, language=language) for language in given])
+    assert [row[:2] for row in cells(root, "counts")[1:]] == [
+        ["Chinese", "2"],
+        ["German", "4"],
+        ["Language no such tongue", "1"],
+        ["All", "7"],
+    ]
+    marked = [p.attributes.get("lang") for p in root.all("p", "text")]
+    assert marked == ["zh-Hant", "zh", "de", "de", "de", "de", None]  # the script decides how it is drawn
+
+
 def test_scores_show_the_signed_difference():
     scores = [ScoreRow("a-es", "es", 1200, 61.234, 64.5), ScoreRow("b-xx", "xx", 9, 70.1, 69.866)]
     assert cells(page(scores=[*scores, ScoreRow("c-zh", "zh", 5, 40.001, 39.999)]), "scores")[1:] == [
