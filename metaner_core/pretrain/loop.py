@@ -28,7 +28,7 @@ from metaner_core.pretrain.score import held_out, retrieval
 from metaner_core.pretrain.settings import PretrainSettings
 from metaner_core.pretrain.state import State
 from metaner_core.pretrain.teacher.aims import lesson_loss
-from metaner_core.pretrain.teacher.lessons import Lesson, Lessons
+from metaner_core.pretrain.teacher.lessons import Lesson, Lessons, standard
 from metaner_core.pretrain.teacher.start import require_fit
 from metaner_core.pretrain.teacher.start import start as start_from_teacher
 from metaner_core.pretrain.teacher.teacher import Teacher, load_teacher, token_vectors
@@ -101,7 +101,10 @@ class Pretrainer:
     @functools.cached_property
     def teacher(self) -> Teacher | None:
         settings = self.settings
-        return load_teacher(settings.teacher, settings.teacher_prefix, self.device) if settings.teacher else None
+        if not settings.teacher:
+            return None
+        teacher = load_teacher(settings.teacher, settings.teacher_prefix, self.device)
+        return standard(teacher, self.packed, settings) if settings.teacher_standard else teacher
 
     @functools.cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:

@@ -120,6 +120,7 @@ class PretrainSettings(Checked):
     teacher: str = ""  # an encoder (as load_encoder takes it) whose vectors are learnt; "": masked words only
     teacher_prefix: str = ""  # before every sentence that the teacher reads: `query: ` for E5
     teacher_pooling: str = "mean"  # what the teacher's vector of a sentence is; the student's is made in the same way
+    teacher_standard: bool = True  # its vectors less their mean, each dimension with variance 1: taggers learn sooner
     teacher_start: str = "layers"  # what is taken from it: embeddings and layers; embeddings; nothing
     teacher_layers: str = ""  # which, lowest first, as in 1,4,8,12; "": evenly apart, from the first to the last
     teacher_share: float = 1.0  # of the steps; in the others masked words are learnt
@@ -130,6 +131,7 @@ class PretrainSettings(Checked):
         "teacher": "",
         "teacher_prefix": "",
         "teacher_pooling": "mean",
+        "teacher_standard": True,
         "teacher_start": "layers",
         "teacher_layers": "",
         "teacher_share": 1.0,

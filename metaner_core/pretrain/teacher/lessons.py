@@ -1,6 +1,7 @@
 """Lessons: sentences in the pieces of student and teacher. A lesson is a function of seed and step alone."""
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from metaner_core.pretrain.teacher.offsets import shared, trimmed
 from metaner_core.pretrain.teacher.teacher import Teacher
 from metaner_core.pretrain.vocabulary import shares
 
+SAMPLE = 500  # sentences that the mean and variance of the teacher's vectors are of
 STREAM = 2  # of random numbers: masked words have one of their own
 
 
@@ -113,6 +115,12 @@ class Lessons:
         ends = len(own.ids) + 1, len(theirs.ids) + 1  # [CLS] learns from [CLS], [SEP] from [SEP]
         met, by = (np.array([0, *(at + 1), end]) for at, end in zip((met, by), ends, strict=True))
         return Sentence(tuple(own.ids), tuple(theirs.ids), met, by)
+
+
+def standard(teacher: Teacher, packed: Packed, settings: PretrainSettings) -> Teacher:
+    """The teacher with its vectors made standard on the text of the first lessons, the same for every worker."""
+    text = Lessons(packed, dataclasses.replace(settings, batch=SAMPLE, translation_share=0.0), teacher)
+    return teacher.standard([sentence.teachers for row in text(0).rows for sentence in row])
 
 
 def _bare(tokenizer: Tokenizer) -> Tokenizer:

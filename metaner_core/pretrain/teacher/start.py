@@ -70,6 +70,13 @@ def start(student: Any, tokenizer: Tokenizer, teacher: Teacher, settings: Pretra
         theirs = layers(teacher.encoder)
         for layer, number in zip(layers(student), chosen(settings, len(theirs)), strict=True):
             layer.load_state_dict(theirs[number].state_dict())
+        _make_standard(layers(student)[-1].get_submodule("output.LayerNorm"), teacher)
+
+
+def _make_standard(norm: Any, teacher: Teacher) -> None:
+    if teacher.mean is not None and teacher.spread is not None:
+        norm.weight.div_(teacher.spread)
+        norm.bias.sub_(teacher.mean).div_(teacher.spread)
 
 
 def _positions(embeddings: Any) -> torch.Tensor:

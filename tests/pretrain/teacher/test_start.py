@@ -36,6 +36,23 @@ def test_with_the_teachers_own_pieces_and_all_layers_the_student_is_the_teacher(
     assert torch.equal(token_vectors(student, fast(tokenizer), ids), teacher(ids))
 
 
+def test_the_student_of_a_standard_teacher_begins_with_its_vectors_made_so(tmp_path: Path) -> None:
+    source = save_tiny_bert(tmp_path)
+    plain, tokenizer = load_teacher(source, "", "cpu"), tokenizer_of(source)
+    ids = [
+        tuple(tokenizer.encode(text, add_special_tokens=False).ids) for text in ("Angela Merkel in 北京.", "Rain fell.")
+    ]
+    teacher = plain.standard(ids)
+    found, before = teacher(ids), plain(ids)
+    assert torch.allclose(found.mean(0), torch.zeros(32), atol=1e-5)
+    assert torch.allclose(found.std(0), torch.ones(32), atol=1e-5)
+    assert torch.allclose(found * before.std(0) + before.mean(0), before, atol=1e-5)
+    settings = small(teacher=source, layers=3)
+    student = new_model(settings, tokenizer.get_vocab_size()).bert
+    start(student, tokenizer, teacher, settings)
+    assert torch.allclose(token_vectors(student, fast(tokenizer), ids), found, atol=1e-4)
+
+
 def test_pieces_are_looked_for_as_they_stand_in_text(packed: Packed, teacher: Teacher) -> None:
     own, theirs = packed.tokenizer, teacher.tokenizer
     found = teacher_pieces(own, teacher)
