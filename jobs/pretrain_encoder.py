@@ -3,6 +3,8 @@
     laptop    python -m jobs.pretrain_encoder --text en en.txt.xz --text de de.txt.gz news.de.txt \\
                   --translations de en-de.tsv.xz --output out/encoder
     one GPU   python -m jobs.pretrain_encoder --gpu --preset gpu --packed out/packed --output out/encoder
+    student   python -m jobs.pretrain_encoder --teacher e5-small --preset student --text en en.txt.xz \\
+                  --text de de.txt.gz --translations de en-de.tsv.xz --output out/student
     cluster   ray job submit --working-dir . -- python -m jobs.pretrain_encoder --gpu --workers 8 --preset gpu \\
                   --text en s3://bucket/text/en --text de s3://bucket/text/de \\
                   --translations de s3://bucket/text/en-de.tsv.zst \\
@@ -27,9 +29,18 @@ from jobs.training.options import TrainingRun, add_training_options, training_ru
 from jobs.training.trainer import trainer
 from metaner_core import storage
 from metaner_core.command import EVERY_SECONDS, run, say
+from metaner_core.encoders.source import require_source
 from metaner_core.pretrain.pack import add_text_options, pack, texts_of
 from metaner_core.pretrain.packed import MANIFEST, open_packed
-from metaner_core.pretrain.settings import PRESETS, PackSettings, PretrainSettings, overrides, preset
+from metaner_core.pretrain.settings import (
+    PRESETS,
+    PackSettings,
+    PretrainSettings,
+    overrides,
+    preset,
+    require_other,
+    with_teacher,
+)
 from metaner_core.pretrain.text import Texts
 
 EXAMPLE = "--text en en.txt.xz --text de de.txt.gz --translations de en-de.tsv.xz --output out/encoder"
@@ -49,13 +60,17 @@ class Job(TrainingRun):
             raise ValueError("give either text (--text, --translations) or --packed")
         if self.settings.batch < self.workers:
             raise ValueError(f"batch is {self.settings.batch} for {self.workers} workers: each needs a sequence")
+        require_other(self.settings, self.output)
 
 
 def pretrain(job: Job) -> dict[str, Any]:
     """Run the job on the connected Ray and write the encoder. Returns what training.json says beside it.
 
-    Raises FileExistsError when the output is taken, FileNotFoundError and ValueError for text that cannot be read.
+    Raises FileExistsError when the output is taken, FileNotFoundError and ValueError for text that cannot be read and
+    for a teacher that is not there or does not fit.
     """
+    for encoder in filter(None, (job.settings.teacher, job.settings.start_from)):
+        require_source(encoder)
     if not storage.unfinished(job.output):  # whose leavings those are is known when the text is packed
         storage.require_unused(job.output, "encoder")
     packed = job.packed or pack_text(job)
@@ -63,8 +78,8 @@ def pretrain(job: Job) -> dict[str, Any]:
         raise FileNotFoundError(f"{packed}: no packed text is there; give the folder that was packed, or --text")
     manifest = json.loads(storage.read_bytes(storage.join(packed, MANIFEST)))
     with gc_paused():  # late: torch and transformers come along
-        from metaner_core.pretrain.loop import run_name
         from metaner_core.pretrain.model import FACTS
+        from metaner_core.pretrain.state import run_name
 
     name = run_name(job.settings, manifest["fingerprint"])
     storage.require_unused(job.output, "encoder", run=name)
@@ -93,8 +108,9 @@ def worker(config: Mapping[str, Any]) -> None:
 
         from jobs.training.checkpoints import RayCheckpoints
         from metaner_core import workers
-        from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, facts, run_name, speed_lines
+        from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, speed_lines
         from metaner_core.pretrain.model import write_encoder
+        from metaner_core.pretrain.state import facts, run_name, written
 
     job: Job = config["job"]
     if not job.gpu:
@@ -107,7 +123,8 @@ def worker(config: Mapping[str, Any]) -> None:
         state = trainer.run(RayCheckpoints(lambda metrics: post(checkpoint_line(metrics))))
         if workers.rank() == 0:
             made = {**facts(state, packed, job.settings), "workers": job.workers, "config": dict(job.config)}
-            write_encoder(state.model, packed, job.output, made, run=run_name(job.settings, packed.fingerprint))
+            run = run_name(job.settings, packed.fingerprint)
+            write_encoder(written(state, job.settings), packed, job.output, made, run=run)
         workers.wait_for_all()
 
 
@@ -116,16 +133,20 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     parser = OptionsParser("jobs.pretrain_encoder", "Pre-train a small encoder on raw text.", [EXAMPLE])
     add_text_options(parser)
     parser.add_argument("--packed", help="a folder or s3:// prefix of packed text, in place of --text")
+    parser.add_argument("--teacher", help="an encoder whose vectors are learnt: e5-small, a folder, s3:// or hub name")
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="named settings (default: laptop)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one setting")
     parser.add_argument("--pack-set", action="append", default=[], metavar="FIELD=VALUE", help="likewise, of packing")
     add_training_options(parser, output="the encoder", storage="checkpoints and packed text")
     options = parser.parse(arguments)
+    settings = preset(options.preset, **overrides(PretrainSettings, options.set))
+    settings = with_teacher(settings, options.teacher)
+    packing = overrides(PackSettings, options.pack_set)
     job = Job(
         texts=texts_of(options) if options.text or options.translations else None,
         packed=storage.absolute(options.packed) if options.packed else None,
-        pack_settings=PackSettings(**overrides(PackSettings, options.pack_set)),
-        settings=preset(options.preset, **overrides(PretrainSettings, options.set)),
+        pack_settings=PackSettings(**{"keep_text": bool(settings.teacher), **packing}),
+        settings=settings,
         config=options.config,
         **training_run(options),
     )

@@ -4,6 +4,7 @@
     several      torchrun --nproc-per-node 8 -m metaner_core.pretrain --packed PACKED --output out/encoder \\
                      --preset gpu --device cuda
     no GPU       python -m metaner_core.pretrain --packed PACKED --output out/encoder
+    of a teacher python -m metaner_core.pretrain --packed PACKED --output out/encoder --preset student
 
 Stopped at any moment and started again with the same options, it goes on from its newest checkpoint.
 """
@@ -18,11 +19,20 @@ import torch.distributed as dist
 
 from metaner_core import storage, workers
 from metaner_core.command import EVERY_SECONDS
+from metaner_core.encoders.source import require_source
 from metaner_core.method.checkpoint import FolderCheckpoints
-from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, facts, run_name, speed_lines
+from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, speed_lines
 from metaner_core.pretrain.model import write_encoder
 from metaner_core.pretrain.packed import open_packed
-from metaner_core.pretrain.settings import PRESETS, PretrainSettings, overrides, preset
+from metaner_core.pretrain.settings import (
+    PRESETS,
+    PretrainSettings,
+    overrides,
+    preset,
+    require_other,
+    with_teacher,
+)
+from metaner_core.pretrain.state import facts, run_name, written
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--packed", required=True, help="folder or s3:// prefix that metaner_core.pretrain.pack made")
     found.add_argument("--output", required=True, help="the encoder: an unused folder or s3:// prefix")
     found.add_argument("--storage", default="out/runs", help="folder for checkpoints")
+    found.add_argument("--teacher", help="an encoder whose vectors are learnt: e5-small, a folder, s3:// or hub name")
     found.add_argument("--preset", default="laptop", choices=PRESETS)
     found.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one setting")
     found.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -38,7 +49,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def pretrain(options: argparse.Namespace) -> None:
-    settings = preset(options.preset, **overrides(PretrainSettings, options.set))
+    settings = with_teacher(preset(options.preset, **overrides(PretrainSettings, options.set)), options.teacher)
+    require_other(settings, options.output)
+    for encoder in filter(None, (settings.teacher, settings.start_from)):
+        require_source(encoder)
     if options.threads:
         torch.set_num_threads(options.threads)
     device = _join(options.device)
@@ -53,7 +67,8 @@ def pretrain(options: argparse.Namespace) -> None:
         trainer = Pretrainer(packed, settings, device, speed_lines(settings, _say, every=EVERY_SECONDS))
         state = trainer.run(FolderCheckpoints(run, lambda metrics: _say(checkpoint_line(metrics)), counter="step"))
         if workers.rank() == 0:
-            write_encoder(state.model, packed, options.output, facts(state, packed, settings), run=name)
+            model = written(state, settings)
+            write_encoder(model, packed, options.output, facts(state, packed, settings), run=name)
         workers.wait_for_all()
     _say(f"encoder at {options.output}")
 

@@ -1,87 +1,46 @@
-"""The pre-training loop: masked and translation language modelling, data parallel, resumable, without Ray.
+"""The pre-training loop: masked words, or a teacher's vectors, data parallel, resumable, without Ray.
 
 Every worker draws the whole batch of a step and computes its own rows; gradients are added up and divided by the
 number of targets in the whole batch. With dropout 0 the number of workers leaves no trace but rounding.
 """
 
-import hashlib
-import json
+import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from transformers import BertForMaskedLM
+from torch import nn
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from metaner_core import workers
 from metaner_core.method import optim
 from metaner_core.method.checkpoint import Checkpoints
 from metaner_core.model.sentence_vectors import SentenceVectors
-from metaner_core.pretrain import word_vectors
-from metaner_core.pretrain.batches import Batch, Batches
+from metaner_core.pretrain.masked import word_vectors
+from metaner_core.pretrain.masked.batches import Batch, Batches
 from metaner_core.pretrain.model import known_model, loss_sum, new_model
 from metaner_core.pretrain.packed import Packed
 from metaner_core.pretrain.score import held_out, retrieval
 from metaner_core.pretrain.settings import PretrainSettings
+from metaner_core.pretrain.state import State
+from metaner_core.pretrain.teacher.aims import lesson_loss
+from metaner_core.pretrain.teacher.lessons import Lesson, Lessons, standard
+from metaner_core.pretrain.teacher.start import require_fit
+from metaner_core.pretrain.teacher.start import start as start_from_teacher
+from metaner_core.pretrain.teacher.teacher import Teacher, load_teacher, token_vectors
 from metaner_core.pretrain.vocabulary import fast
 
-TENSORS, FACTS = "state.safetensors", "state.json"
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-
-
-@dataclass
-class State:
-    """Where a run is. step: steps done. tokens: read so far, by all workers. history: one entry for each checkpoint.
-    loss: sum of the losses since the last entry, on the model's device; losses: how many."""
-
-    model: BertForMaskedLM
-    optimizer: torch.optim.Optimizer
-    loss: torch.Tensor
-    step: int = 0
-    tokens: int = 0
-    losses: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    def mean_loss(self) -> float:
-        """Nats a target since the last checkpoint."""
-        return self.loss.item() / max(self.losses, 1)
-
-    def close_interval(self, retrieved: dict[str, float]) -> None:
-        mean = sum(retrieved.values()) / len(retrieved) if retrieved else 0.0
-        entry = {"step": self.step, "tokens": self.tokens, "loss": self.mean_loss(), "retrieval": mean}
-        self.history.append({**entry, "retrieval_by_language": retrieved})
-        self.loss.zero_()
-        self.losses = 0
-
-    def save(self, folder: Path) -> None:
-        tensors = {}
-        for name, p in self.model.named_parameters():
-            tensors[f"model.{name}"] = p.detach()
-            for kind in MOMENTS:
-                tensors[f"{kind}.{name}"] = self.optimizer.state[p][kind]
-        save_file({name: t.contiguous() for name, t in tensors.items()}, folder / TENSORS)
-        facts = {"step": self.step, "tokens": self.tokens, "history": self.history}
-        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-
-    @torch.no_grad()
-    def load(self, folder: Path) -> None:
-        """Raises KeyError when the checkpoint is of another model."""
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        self.step, self.tokens, self.history = facts["step"], facts["tokens"], facts["history"]
-        tensors = load_file(folder / TENSORS)
-        for name, p in self.model.named_parameters():
-            p.copy_(tensors[f"model.{name}"])
-            self.optimizer.state[p] = {kind: tensors[f"{kind}.{name}"].to(p.device) for kind in MOMENTS}
+KIND = 3  # a stream of random numbers beside those of masked words and lessons
 
 
 @dataclass
 class Pretrainer:
-    """Pre-trains a new encoder on packed text. on_step: called after every step, on every worker."""
+    """Pre-trains a new encoder on packed text, by masked words or from a teacher. on_step: called after every step, on
+    every worker."""
 
     packed: Packed
     settings: PretrainSettings
@@ -104,27 +63,66 @@ class Pretrainer:
         return state
 
     def start(self, *, fresh: bool = True) -> State:
-        """The state before the first step. fresh: from `start_from` or word vectors, which a checkpoint replaces."""
-        tokenizer, known = self.packed.tokenizer, fresh and bool(self.settings.start_from)
-        model = known_model(self.settings, tokenizer) if known else new_model(self.settings, tokenizer.get_vocab_size())
+        """The state before the first step. fresh: from `start_from`, the teacher or word vectors, which a checkpoint
+        replaces. Raises ValueError when a student cannot begin with this teacher's weights."""
+        settings, tokenizer = self.settings, self.packed.tokenizer
+        known = fresh and bool(settings.start_from)
+        model = known_model(settings, tokenizer) if known else new_model(settings, tokenizer.get_vocab_size())
         model.to(self.device)  # type: ignore[arg-type]
-        if fresh and not known and workers.rank() == 0:
+        if not settings.masks_words:
+            model.cls.requires_grad_(False)
+            model.bert.embeddings.word_embeddings.requires_grad_(True)  # which the head's last matrix is too
+        if fresh and not known:
+            self._set_out(model)
+        projection = self._projection()
+        zero = torch.zeros((), dtype=torch.float64, device=self.device)
+        state = State(model, _optimizer([model, projection], settings), zero, projection=projection)
+        _as_on_the_first([p for _, p in state.named()])
+        return state
+
+    def _set_out(self, model: BertForMaskedLM) -> None:
+        """On the first worker only, but what cannot be is found by all: one alone would leave the others waiting."""
+        teacher = self.teacher if self.settings.teacher_start != "nothing" else None
+        if teacher is not None:
+            require_fit(teacher, self.settings)
+        if workers.rank() != 0:
+            return
+        if teacher is not None:
+            start_from_teacher(model.bert, self.packed.tokenizer, teacher, self.settings)
+        else:
             word_vectors.start(model, self.packed, self.settings)
-        _as_on_the_first(model)
-        return State(model, _optimizer(model, self.settings), torch.zeros((), dtype=torch.float64, device=self.device))
+
+    def _projection(self) -> nn.Module:
+        if self.teacher is None or self.teacher.width == self.settings.width:
+            return nn.Identity()
+        torch.manual_seed(self.settings.seed)
+        return nn.Linear(self.settings.width, self.teacher.width).to(self.device)
+
+    @functools.cached_property
+    def teacher(self) -> Teacher | None:
+        settings = self.settings
+        if not settings.teacher:
+            return None
+        teacher = load_teacher(settings.teacher, settings.teacher_prefix, self.device)
+        return standard(teacher, self.packed, settings) if settings.teacher_standard else teacher
+
+    @functools.cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        return fast(self.packed.tokenizer)
 
     def _retrieval(self, state: State) -> dict[str, float]:
         state.model.eval()
-        vectors = SentenceVectors(state.model.bert, fast(self.packed.tokenizer), pooling="mean")
+        vectors = SentenceVectors(state.model.bert, self._tokenizer, pooling=self.settings.teacher_pooling)
         found = retrieval(vectors, held_out(self.packed))
         state.model.train()
         return found
 
-    def _drawn(self, first: int) -> Iterator[Batch]:
-        """The batches from a step on, the next one drawn while the model works on this one."""
-        draw, last = Batches(self.packed, self.settings), self.settings.steps
+    def _drawn(self, first: int) -> Iterator[Batch | Lesson]:
+        """What to learn from a step on, the next drawn while the model works on this one."""
+        last = self.settings.steps
         if first >= last:
             return
+        draw = drawing(self.packed, self.settings, self.teacher)
         with ThreadPoolExecutor(1) as thread:
             waiting = thread.submit(draw, first)
             for following in range(first + 1, last + 1):
@@ -133,16 +131,15 @@ class Pretrainer:
                     waiting = thread.submit(draw, following)
                 yield batch
 
-    def step(self, state: State, batch: Batch) -> None:
-        """One AdamW step on the mean loss over the batch's targets."""
+    def step(self, state: State, batch: Batch | Lesson) -> None:
+        """One AdamW step on the mean loss over the batch's targets, or a lesson's loss."""
         settings, device = self.settings, torch.device(self.device)
         torch.manual_seed(_dropout_seed(settings.seed, state.step))
-        targets = max(int(batch.targets.sum()), 1)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.bf16):
-            loss = loss_sum(state.model, batch.shared(device)) / targets
+            loss = self._loss(state, batch)
         loss.backward()
         loss = loss.detach().double()
-        parameters = [p for p in state.model.parameters() if p.grad is not None]
+        parameters = [p for _, p in state.named() if p.grad is not None]
         _add_up(parameters, loss)
         torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         factor = optim.schedule(state.step, updates=settings.steps, warmup=settings.warmup)
@@ -153,21 +150,43 @@ class Pretrainer:
         state.loss += loss
         state.losses, state.step, state.tokens = state.losses + 1, state.step + 1, state.tokens + batch.tokens
 
+    def _loss(self, state: State, batch: Batch | Lesson) -> torch.Tensor:
+        """This worker's part; the parts add up to the loss."""
+        if isinstance(batch, Batch):
+            return loss_sum(state.model, batch.shared(self.device)) / max(int(batch.targets.sum()), 1)
+        assert self.teacher is not None
+        read = functools.partial(token_vectors, state.model.bert, self._tokenizer)
+        return lesson_loss(lambda ids: state.projection(read(ids)), self.teacher, batch, self.settings)
+
+
+def drawing(packed: Packed, settings: PretrainSettings, teacher: Teacher | None) -> Callable[[int], Batch | Lesson]:
+    """What each step learns, whoever asks."""
+    batches = Batches(packed, settings)
+    if teacher is None:
+        return batches
+    lessons = Lessons(packed, settings, teacher)
+
+    def draw(step: int) -> Batch | Lesson:
+        taught = np.random.default_rng([settings.seed, step, KIND]).random() < settings.teacher_share
+        return lessons(step) if taught else batches(step)
+
+    return draw
+
 
 def _dropout_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step, workers.rank()]).generate_state(1)[0])
 
 
 @torch.no_grad()
-def _as_on_the_first(model: BertForMaskedLM) -> None:
+def _as_on_the_first(parameters: Sequence[torch.nn.Parameter]) -> None:
     """Give every worker rank 0's parameters."""
-    for p in model.parameters():
+    for p in parameters:
         p.mul_(workers.rank() == 0)
-    workers.add_up([p.detach() for p in model.parameters()])
+    workers.add_up([p.detach() for p in parameters])
 
 
-def _optimizer(model: BertForMaskedLM, settings: PretrainSettings) -> torch.optim.Optimizer:
-    named = list(model.named_parameters())
+def _optimizer(modules: Sequence[nn.Module], settings: PretrainSettings) -> torch.optim.Optimizer:
+    named = [(name, p) for module in modules for name, p in module.named_parameters() if p.requires_grad]
     groups = [
         {"params": [p for name, p in named if optim.decays(name)], "weight_decay": settings.weight_decay},
         {"params": [p for name, p in named if not optim.decays(name)], "weight_decay": 0.0},
@@ -211,21 +230,3 @@ def speed_lines(settings: PretrainSettings, tell: Callable[[str], Any], *, every
             told, tokens = now, state.tokens
 
     return on_step
-
-
-def run_name(settings: PretrainSettings, packed: str) -> str:
-    """Fingerprint of all that decides the result; a run may only go on from its own checkpoints. packed: the text's."""
-    parts = json.dumps([settings.fingerprint(), packed])
-    return f"pretrain-{settings.preset}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
-
-
-def facts(state: State, packed: Packed, settings: PretrainSettings) -> dict[str, Any]:
-    """What made an encoder: lies beside it."""
-    return {
-        "settings": settings.to_dict(),
-        "packed": dict(packed.manifest),
-        "steps": state.step,
-        "tokens": state.tokens,
-        "parameters": sum(p.numel() for p in state.model.parameters()),
-        "history": state.history,
-    }

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BertConfig, BertForMaskedLM, PreTrainedModel
 
 from metaner_core import storage
 from metaner_core.encoders.encoder import load_encoder
@@ -42,9 +42,10 @@ def new_model(settings: PretrainSettings, vocabulary: int) -> BertForMaskedLM:
 
 
 def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMaskedLM:
-    """The model of `settings` with the weights of the encoder `start_from`, its masked-LM head included.
+    """The model of `settings` with the weights of the encoder `start_from`, with its masked-LM head if that is used.
 
-    Raises ValueError when shape or vocabulary are not those of the settings and the packed text, or there is no head.
+    Raises ValueError when shape or vocabulary are not those of the settings and the packed text, or there is no head
+    and masked words are to be learnt.
     """
     source, model = settings.start_from, new_model(settings, tokenizer.get_vocab_size())
     encoder, pieces = load_encoder(source)
@@ -56,6 +57,9 @@ def known_model(settings: PretrainSettings, tokenizer: Tokenizer) -> BertForMask
         raise ValueError(
             f"start_from {source!r} has other pieces than the packed text: pack with tokenizer_of={source}"
         )
+    if not settings.masks_words:
+        model.bert.load_state_dict(encoder.state_dict())
+        return model
     load: Any = BertForMaskedLM.from_pretrained  # its stub does not know that it can return a pair
     with located(source) as path:
         known, loading = load(path, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
@@ -78,7 +82,7 @@ def loss_sum(model: BertForMaskedLM, batch: Mapping[str, torch.Tensor]) -> torch
     return torch.nn.functional.cross_entropy(logits.float(), batch["ids"][batch["targets"]], reduction="sum")
 
 
-def write_encoder(model: BertForMaskedLM, packed: Packed, uri: str, facts: Mapping[str, Any], *, run: str) -> None:
+def write_encoder(model: PreTrainedModel, packed: Packed, uri: str, facts: Mapping[str, Any], *, run: str) -> None:
     """A Hugging Face folder in half precision; `facts` lie beside it in training.json, which is written last.
 
     run: name of the run; what it left when it was stopped while writing is replaced. Raises FileExistsError when

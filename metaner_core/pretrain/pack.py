@@ -39,8 +39,8 @@ def pack(
     """Make the vocabulary, tokenise everything and write the folder. Returns its manifest.
 
     over_unfinished: uri may hold what an interrupted packing left. Needs 2 bytes of memory for each token of the
-    largest language. Raises FileExistsError when uri is taken, FileNotFoundError and ValueError for text that cannot
-    be read or has too many different characters.
+    largest language, and what its text has if that is kept. Raises FileExistsError when uri is taken, FileNotFoundError
+    and ValueError for text that cannot be read or has too many different characters.
     """
     if not over_unfinished or storage.exists(storage.join(uri, MANIFEST)):
         storage.require_unused(uri, "packed text")
@@ -58,7 +58,7 @@ def pack(
         fast(tokenizer).save_pretrained(folder / TOKENIZER)
         manifest["mono"] = {}
         for language, files in sorted(texts.mono.items()):
-            manifest["mono"][language] = counts = _pack_mono(folder, language, lines(files), tokenizer)
+            manifest["mono"][language] = counts = _pack_mono(folder, language, lines(files), tokenizer, settings)
             tell(f"{language}: {counts}")
         manifest["pairs"] = {}
         for language, files in sorted(texts.translations.items()):
@@ -78,12 +78,17 @@ def tokenised(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[list[int]]
             yield encoding.ids
 
 
-def _pack_mono(folder: Path, language: str, texts: Iterable[str], tokenizer: Tokenizer) -> dict[str, int]:
+def _pack_mono(
+    folder: Path, language: str, texts: Iterable[str], tokenizer: Tokenizer, settings: PackSettings
+) -> dict[str, int]:
     special = special_ids(tokenizer)
     ids, count = array("H"), 0
-    for count, pieces in enumerate(tokenised(texts, tokenizer), 1):  # noqa: B007 (the last one is the count)
+    kept = _Text() if settings.keep_text else None
+    for count, pieces in enumerate(tokenised(_kept(texts, kept), tokenizer), 1):  # noqa: B007 (the last is the count)
         ids.extend(pieces)
         ids.append(special["sep"])
+    if kept is not None:
+        kept.save(folder, f"text.{language}")
     np.save(folder / f"mono.{language}.npy", np.frombuffer(ids, dtype=np.uint16))
     return {"lines": count, "tokens": len(ids), "unknown": ids.count(special["unk"])}
 
@@ -95,12 +100,16 @@ def _pack_pairs(
     because the English side decides it; there a second translation of one sentence is left out (repeated)."""
     counts = dict.fromkeys(("pairs", "held_out", "repeated", "rejected"), 0)
     train, held, seen = _Writer(tokenizer), _Writer(tokenizer), set()
+    kept = _Text()
     for row in rows:
         if row is None:
             counts["rejected"] += 1
         elif zlib.crc32(row[0].encode()) >= settings.held_out * 2**32:
             counts["pairs"] += 1
             train.add(row)
+            if settings.keep_text:
+                kept.add(row[0])
+                kept.add(row[1])
         elif row[0] in seen:
             counts["repeated"] += 1
         else:
@@ -111,7 +120,31 @@ def _pack_pairs(
         raise ValueError(f"translations of {language}: no row in two columns, English <tab> {language}; {counts}")
     train.save(folder, f"pairs.{language}")
     held.save(folder, f"held.{language}")
+    if settings.keep_text:
+        kept.save(folder, f"text-pairs.{language}")
     return {**counts, "tokens": len(train.ids)}
+
+
+class _Text:
+    """Collects lines as they are written."""
+
+    def __init__(self) -> None:
+        self.utf8, self.ends = bytearray(), array("q")
+
+    def add(self, line: str) -> None:
+        self.utf8 += line.encode()
+        self.ends.append(len(self.utf8))
+
+    def save(self, folder: Path, name: str) -> None:
+        np.save(folder / f"{name}.npy", np.frombuffer(self.utf8, dtype=np.uint8))
+        np.save(folder / f"{name}.ends.npy", np.frombuffer(self.ends, dtype=np.int64))
+
+
+def _kept(texts: Iterable[str], kept: _Text | None) -> Iterator[str]:
+    for text in texts:
+        if kept is not None:
+            kept.add(text)
+        yield text
 
 
 class _Writer:

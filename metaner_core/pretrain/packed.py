@@ -6,13 +6,16 @@
     pairs.<lang>.npy    uint16 [tokens]: pieces of English, pieces of its translation, English, ...
     pairs.<lang>.ends.npy   int64 [pairs, 2]: where in it the English side and its translation end
     held.<lang>.npy, held.<lang>.ends.npy   likewise; kept from training, for the retrieval score
+    text.<lang>.npy     uint8 [bytes]: with keep_text every line in UTF-8, one after another
+    text.<lang>.ends.npy    int64 [lines]: where in it each ends
+    text-pairs.<lang>.npy, text-pairs.<lang>.ends.npy   likewise, a line of English, its translation, English, ...
 
 Sequences are cut from this when training draws them, so that one folder serves every sequence length.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +45,30 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """Text line by line. utf8: uint8 [bytes]. ends: int64 [lines]."""
+
+    utf8: np.ndarray
+    ends: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, i: int) -> str:
+        return self.utf8[self.ends[i - 1] if i else 0 : self.ends[i]].tobytes().decode()
+
+
+@dataclass(frozen=True)
 class Packed:
-    """A packed folder, opened. mono: uint16 [tokens] of each language."""
+    """A packed folder, opened. mono: uint16 [tokens] of each language. text, text_pairs: empty unless it was kept."""
 
     manifest: Mapping[str, Any]
     tokenizer: Tokenizer
     mono: Mapping[str, np.ndarray]
     pairs: Mapping[str, Pairs]
     held: Mapping[str, Pairs]
+    text: Mapping[str, Lines] = field(default_factory=dict)
+    text_pairs: Mapping[str, Lines] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -73,7 +92,16 @@ def open_packed(folder: Path) -> Packed:
         if len(mono[language]) != counts["tokens"]:
             raise ValueError(f"{folder}/mono.{language}.npy does not hold the manifest's tokens: copy the folder again")
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER / "tokenizer.json"))
-    return Packed(manifest, tokenizer, mono, train, held)
+    kept = manifest["settings"].get("keep_text", False)  # earlier folders do not say
+    text, text_pairs = (
+        {language: _open_lines(folder, f"{name}.{language}") for language in manifest[part] if kept}
+        for name, part in (("text", "mono"), ("text-pairs", "pairs"))
+    )
+    return Packed(manifest, tokenizer, mono, train, held, text, text_pairs)
+
+
+def _open_lines(folder: Path, name: str) -> Lines:
+    return Lines(_mapped(folder / f"{name}.npy"), np.load(folder / f"{name}.ends.npy"))
 
 
 def _open_pairs(folder: Path, name: str) -> Pairs:

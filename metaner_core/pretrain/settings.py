@@ -8,15 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from metaner_core import storage
+from metaner_core.encoders import e5_small
+
 T = TypeVar("T", bound="Checked")
 LARGEST_VOCABULARY = 65_535  # ids are kept in 16 bits
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """Fields of one type each, within limits. Raises ValueError listing every bad field at once."""
+    """Fields of one type each, within limits. Raises ValueError listing every bad field at once.
+
+    EARLIER: what runs did before there was such a field, by field. A new field comes with an entry, which then never
+    changes: with that value it leaves the fingerprint alone, so that runs begun before it go on.
+    """
 
     LIMITS: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    EARLIER: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         if problems := [*self._wrong(), *self._contradictions()]:
@@ -41,7 +49,8 @@ class Checked:
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change when any field does."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+        told = {name: value for name, value in self.to_dict().items() if (name, value) not in self.EARLIER.items()}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +64,9 @@ class PackSettings(Checked):
     vocabulary_characters: int = 60_000_000  # size of the sample that the vocabulary is made from
     tokenizer_of: str = ""  # an encoder (as load_encoder takes it) whose WordPieces are used; "": new ones are made
     held_out: float = 0.005  # share of the translation pairs kept for the retrieval score
+    keep_text: bool = False  # keep the text too, as it is written: a teacher reads it in pieces of its own
 
+    EARLIER = {"keep_text": False}  # noqa: RUF012 (a ClassVar by its base)
     LIMITS = {  # noqa: RUF012 (a ClassVar by its base)
         "seed": (0, math.inf),
         "vocabulary": (100, LARGEST_VOCABULARY),
@@ -106,13 +117,35 @@ class PretrainSettings(Checked):
 
     save_every: int = 500  # steps between two checkpoints, each with a retrieval score
 
+    teacher: str = ""  # an encoder (as load_encoder takes it) whose vectors are learnt; "": masked words only
+    teacher_prefix: str = ""  # before every sentence that the teacher reads: `query: ` for E5
+    teacher_pooling: str = "mean"  # what the teacher's vector of a sentence is; the student's is made in the same way
+    teacher_standard: bool = True  # its vectors less their mean, each dimension with variance 1: taggers learn sooner
+    teacher_start: str = "layers"  # what is taken from it: embeddings and layers; embeddings; nothing
+    teacher_layers: str = ""  # which, lowest first, as in 1,4,8,12; "": evenly apart, from the first to the last
+    teacher_share: float = 1.0  # of the steps; in the others masked words are learnt
+    sentence_weight: float = 1.0  # of the error of sentences' vectors, relative to their length
+    word_weight: float = 1.0  # likewise of words' vectors
+
+    EARLIER = {  # noqa: RUF012
+        "teacher": "",
+        "teacher_prefix": "",
+        "teacher_pooling": "mean",
+        "teacher_standard": True,
+        "teacher_start": "layers",
+        "teacher_layers": "",
+        "teacher_share": 1.0,
+        "sentence_weight": 1.0,
+        "word_weight": 1.0,
+    }
     LIMITS = {  # noqa: RUF012
         **dict.fromkeys(("seed", "start_tokens"), (0, math.inf)),
         **dict.fromkeys(("layers", "width", "heads", "inner_width", "start_window"), (1, math.inf)),
         **dict.fromkeys(("steps", "batch", "save_every"), (1, math.inf)),
         **dict.fromkeys(("positions", "length"), (8, math.inf)),
         **dict.fromkeys(("translation_share", "language_exponent", "mask_token_share", "warmup"), (0, 1)),
-        **dict.fromkeys(("weight_decay", "dropout"), (0, 1)),
+        **dict.fromkeys(("weight_decay", "dropout", "teacher_share"), (0, 1)),
+        **dict.fromkeys(("sentence_weight", "word_weight"), (0, 1e6)),
         "mask_rate": (0.01, 0.9),
         "beta2": (0, 0.99999),
         "learning_rate": (0, 1),
@@ -126,11 +159,38 @@ class PretrainSettings(Checked):
             yield f"length is {self.length}; it must be at most positions ({self.positions})"
         if self.preset not in PRESETS:
             yield f"preset is {self.preset!r}; there are {', '.join(PRESETS)}"
+        for field, choices in CHOICES.items():
+            if getattr(self, field) not in choices:
+                yield f"{field} is {getattr(self, field)!r}; it must be one of {', '.join(choices)}"
+        if self.teacher:
+            yield from self._of_a_teacher()
+
+    def _of_a_teacher(self) -> Iterator[str]:
+        if self.dropout:
+            yield f"dropout is {self.dropout}; with a teacher it must be 0, for its vectors are without any"
+        if not self.sentence_weight and not self.word_weight:
+            yield "sentence_weight and word_weight are 0; one must be above, or teacher left out"
+        if not self.teacher_share:
+            yield "teacher_share is 0; it must be above, or teacher left out"
+        numbers = self.teacher_layers.split(",") if self.teacher_layers else []
+        if not all(number.strip().isdecimal() and int(number) for number in numbers):
+            yield f"teacher_layers is {self.teacher_layers!r}; it must be numbers from 1, as in 1,4,8,12"
+        elif numbers and len(numbers) != self.layers:
+            yield f"teacher_layers names {len(numbers)}; it must name as many as there are layers ({self.layers})"
+
+    @property
+    def masks_words(self) -> bool:
+        """Whether any step learns masked words: else there is no masked-LM head to keep."""
+        return not self.teacher or self.teacher_share < 1
 
 
+CHOICES = {"teacher_pooling": ("cls", "mean"), "teacher_start": ("layers", "embeddings", "nothing")}
+PREFIXES = dict.fromkeys(e5_small.NAMES, "query: ")  # what teachers known by name want
+E5_SHAPE = {"layers": 3, "width": 384, "heads": 12, "inner_width": 1536}
 PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {},
     "gpu": {"batch": 512, "steps": 30_000, "learning_rate": 2e-3, "save_every": 1_000},
+    "student": {"teacher": e5_small.NAME, "teacher_prefix": PREFIXES[e5_small.NAME], **E5_SHAPE},
     "smoke": {"steps": 20, "save_every": 10, "start_tokens": 100_000},
 }
 
@@ -140,6 +200,22 @@ def preset(name: str, **overrides: Any) -> PretrainSettings:
     if name not in PRESETS:
         raise ValueError(f"preset {name!r} is unknown; there are {', '.join(PRESETS)}")
     return PretrainSettings(**{"preset": name, **PRESETS[name], **overrides})
+
+
+def with_teacher(settings: PretrainSettings, teacher: str | None) -> PretrainSettings:
+    """The settings with a teacher named on the command line, and the prefix that it wants unless they have one."""
+    if not teacher:
+        return settings
+    prefix = settings.teacher_prefix or PREFIXES.get(teacher, "")
+    return dataclasses.replace(settings, teacher=teacher, teacher_prefix=prefix)
+
+
+def require_other(settings: PretrainSettings, output: str) -> None:
+    """Raises ValueError when the teacher, or what is started from, is what the run is to write."""
+    for field in ("teacher", "start_from"):
+        source = getattr(settings, field)
+        if source and storage.absolute(source) == storage.absolute(output):
+            raise ValueError(f"{field} is {source!r}, the run's own output: name another folder as one of them")
 
 
 def overrides(kind: type[Checked], pairs: Sequence[str]) -> dict[str, Any]:

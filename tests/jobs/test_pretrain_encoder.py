@@ -57,6 +57,22 @@ def test_the_command_line_makes_the_job() -> None:
     assert address is None
 
 
+def test_a_teacher_brings_its_prefix_and_has_the_text_kept() -> None:
+    found, _ = parse(["--text", "en", "a", "--output", "out", "--teacher", "e5-small", "--set", "layers=2"])
+    assert (found.settings.teacher, found.settings.teacher_prefix) == ("e5-small", "query: ")
+    assert found.pack_settings.keep_text
+    assert not parse(["--text", "en", "a", "--output", "out"])[0].pack_settings.keep_text
+    assert parse(["--text", "en", "a", "--output", "out", "--preset", "student"])[0].pack_settings.keep_text
+
+
+def test_a_teacher_that_is_the_output_or_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="teacher is 'out/encoder', the run's own output"):
+        parse(["--text", "en", "a", "--output", "out/encoder", "--teacher", "out/encoder"])
+    missing = job(tmp_path, texts=write_texts(tmp_path), settings=small(teacher=str(tmp_path / "nothing")))
+    with pytest.raises(FileNotFoundError, match=r"nothing'.*there is no such folder"):
+        pretrain(missing)
+
+
 @pytest.mark.parametrize("arguments", ["", "--text en a --packed b"])
 def test_text_and_packed_text_exclude_each_other(arguments: str) -> None:
     with pytest.raises(ValueError, match="give either text"):

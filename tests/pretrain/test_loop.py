@@ -13,12 +13,13 @@ from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method.checkpoint import FolderCheckpoints, NoCheckpoints
 from metaner_core.model.sentence_vectors import SentenceVectors
 from metaner_core.pretrain import __main__ as command
-from metaner_core.pretrain.batches import Batches
-from metaner_core.pretrain.loop import Pretrainer, State, facts, run_name
+from metaner_core.pretrain.loop import Pretrainer
+from metaner_core.pretrain.masked.batches import Batches
 from metaner_core.pretrain.model import loss_sum, new_model, write_encoder
 from metaner_core.pretrain.packed import Packed
 from metaner_core.pretrain.score import held_out, retrieval, score
-from metaner_core.pretrain.settings import PretrainSettings, overrides, preset
+from metaner_core.pretrain.settings import PackSettings, PretrainSettings, overrides, preset
+from metaner_core.pretrain.state import State, facts, run_name
 from metaner_core.pretrain.vocabulary import fast
 from metaner_core.settings import preset as tagging_preset
 from tests.support.pretrain_small import packed_small, small
@@ -216,6 +217,11 @@ def test_settings_come_from_the_command_line() -> None:
 
 def test_a_run_is_named_after_settings_and_text() -> None:
     assert len({run_name(small(), "a"), run_name(small(seed=1), "a"), run_name(small(), "b")}) == 3
+
+
+def test_runs_that_were_begun_before_there_were_teachers_go_on() -> None:
+    found = [settings.fingerprint() for settings in (PretrainSettings(), preset("gpu", seed=3), PackSettings())]
+    assert found == ["a00b8a06717d", "85cd4409b88a", "4819ad6494c5"]
 
 
 def test_the_command_runs_from_the_packed_folder_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

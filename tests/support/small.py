@@ -85,7 +85,7 @@ def save_tiny_bert(folder):
 
 def save_tiny_xlm_roberta(folder, *, positions=514, texts=TEXTS, tokenizer=None):
     """A random XLM-RoBERTa on disk as load_encoder reads it. tokenizer: if not given, a Unigram of a few texts."""
-    tokenizer = tokenizer or _unigram(texts)
+    tokenizer = tokenizer or unigram(texts)
     torch.manual_seed(0)
     config = XLMRobertaConfig(
         vocab_size=len(tokenizer),
@@ -105,14 +105,16 @@ def save_tiny_xlm_roberta(folder, *, positions=514, texts=TEXTS, tokenizer=None)
     return str(folder)
 
 
-def _unigram(texts):
+def unigram(texts, vocabulary=300):
     """Ids 0 to 3 are <s> <pad> </s> <unk>, and control characters are dropped, as in the published XLM-RoBERTa."""
     special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(Regex("[\x01-\x1f]"), ""), normalizers.NFKC()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     names = [*special.values(), "<mask>"]
-    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=names, unk_token="<unk>", show_progress=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocabulary, special_tokens=names, unk_token="<unk>", show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     roles = {**special, "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **roles)

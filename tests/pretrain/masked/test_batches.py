@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from metaner_core.pretrain.batches import Batches, _cut
+from metaner_core.pretrain.masked.batches import Batches, _cut
 from metaner_core.pretrain.packed import Packed
 from tests.support.pretrain_small import packed_small, small
 

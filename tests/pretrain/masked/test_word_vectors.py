@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from metaner_core.pretrain import word_vectors
+from metaner_core.pretrain.masked import word_vectors
 from metaner_core.pretrain.model import new_model
 from metaner_core.pretrain.packed import Packed
 from tests.support.pretrain_small import ciphered, packed_small, small

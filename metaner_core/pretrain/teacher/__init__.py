@@ -1,0 +1,1 @@
+"""The second way to learn: to give the vectors that a teacher has of sentences and words."""
