@@ -1,0 +1,2 @@
+def render(study, facts):
+    return ""
