@@ -105,7 +105,7 @@ def _cpus(job: Job) -> int:
     """Logical CPUs of a Ray on this machine: so many trainings at once that its cores have work."""
     cores = os.cpu_count() or 1
     at_once = job.at_once or max(1, cores // (job.need * job.threads))
-    return at_once * job.need * job.threads + SPARE + 1
+    return at_once * job.need * job.threads + SPARE
 
 
 if __name__ == "__main__":

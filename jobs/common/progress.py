@@ -99,13 +99,13 @@ def shown(pace: Pace, tell: Tell | None = None, *, every: float = EVERY_SECONDS)
                 task, description=pace.line(counts), completed=pace.before + counts.get(pace.name, 0)
             )
         return
-    said = time.monotonic()
+    said, last = time.monotonic(), ""
 
     def watch(counts: Mapping[str, int]) -> None:
-        nonlocal said
+        nonlocal said, last
         line = pace.line(counts)
-        if time.monotonic() - said >= every:
-            said = time.monotonic()
+        if time.monotonic() - said >= every and line != last:  # while actors start there is nothing new
+            said, last = time.monotonic(), line
             (tell or say)(line)
 
     yield watch
