@@ -99,9 +99,10 @@ class Scorer:
     def score(self, test: Test, part: Part) -> Result:
         """Score one part, unadapted and adapted."""
         sentences = test.scored()[part.first : part.last]
-        encoded = [self.bundle.encode(s.words) for s in sentences]
+        inputs = [self.bundle.inputs(s.words) for s in sentences]
+        encoded = [i.tagging for i in inputs]
         seconds, found = {}, {}
-        support, similarity = self._support(sentences)
+        support, similarity = self.bundle.nearest(inputs)
         for engine in ENGINES:
             started = time.monotonic()
             self._adapting, self._ahead, self._told = engine == "adapted", 0, 0
@@ -120,9 +121,6 @@ class Scorer:
             changed=_changed(gold, guessed),
             examples=_examples(sentences, found["adapted"], gold, guessed),
         )
-
-    def _support(self, sentences: Sequence[Sentence]) -> tuple[np.ndarray, np.ndarray]:
-        return self.bundle.support([s.words for s in sentences])
 
     def _predict(self, engine: str, encoded: "Sequence[Encoded]", support: np.ndarray) -> "list[Prediction]":
         overlaps = self.bundle.settings.score_overlaps

@@ -1,5 +1,6 @@
 """From labelled sentences to a trainer: encode, embed, retrieve, build the tasks (Eq. 4-6)."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,15 +10,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import usable
-from metaner_core.encoders.encoder import load_encoder, longest_input, trainable_copy
+from metaner_core.encoders.encoder import layers, load_encoder, longest_input, trainable_copy
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import EngineConfig
 from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.retrieval import Retrieval, SupportIndex
-from metaner_core.model.encoding import Encoding, LabelSet
+from metaner_core.model.encoding import LabelSet
+from metaner_core.model.inputs import Input, Inputs
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import SAME, Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,17 @@ def prepare(
     """
     frozen, tokenizer = load_encoder(encoder)
     frozen.to(device).requires_grad_(False)  # type: ignore[arg-type]
+    if settings.frozen_layers == (many := len(layers(frozen))):
+        told = "all that is trained is the classifier on top; set frozen_layers lower if that is not meant"
+        log.warning("frozen_layers is %d and %s has %d layers: %s", many, encoder, many, told)
     retrieval = _retrieval(settings, encoder, frozen, tokenizer, device)
     label_set = LabelSet.of(settings)
-    encode = Encoding(tokenizer, settings, longest=longest_input(frozen))
-    source, dev = usable(train, settings.types), usable(dev, settings.types)
-    encoded, dev_encoded = ([encode(s.words, s.labels) for s in part] for part in (source, dev))
-    vectors = retrieval.vectors([s.words for s in source])
-    support, dev_support = _neighbours(settings, retrieval, vectors, dev)
+    read = Inputs(tokenizer, settings, retrieval=retrieval.tokenizer, longest=longest_input(frozen))
+    source = usable(train, settings.types)
+    inputs, dev_inputs = ([read(s.words, s.labels) for s in part] for part in (source, usable(dev, settings.types)))
+    encoded, dev_encoded = ([s.tagging for s in part] for part in (inputs, dev_inputs))
+    vectors = retrieval.vectors([s.retrieval for s in inputs])
+    support, dev_support = _neighbours(settings, retrieval, vectors, dev_inputs)
     tagger = Tagger(trainable_copy(frozen, settings.frozen_layers), len(label_set.names), settings).to(device)
     runs = new_engine(EngineConfig(engine), tagger, tokenizer, label_set, settings, encoded, device)
     together = None if engine == "reference" else in_chunks
@@ -82,7 +90,7 @@ def _retrieval(
 
 
 def _neighbours(
-    settings: Settings, retrieval: Retrieval, vectors: np.ndarray, dev: Sequence[Sentence]
+    settings: Settings, retrieval: Retrieval, vectors: np.ndarray, dev: Sequence[Input]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Neighbours of each source sentence and, if dev is adapted too, of each dev sentence."""
     index = SupportIndex(vectors, similarity=settings.similarity)
@@ -91,4 +99,4 @@ def _neighbours(
     support, _ = index.search(vectors, settings.neighbours, without=itself, skip_first=skip)
     if settings.select_on == "unadapted":
         return support, None
-    return support, retrieval.support([s.words for s in dev], index)[0]
+    return support, retrieval.support([s.retrieval for s in dev], index)[0]

@@ -1,4 +1,4 @@
-"""Where adapting gains: by type of entity, by how near the neighbours are, by whether they have the sentence's types."""
+"""Where adapting gains: by type of entity, by how near the neighbours are, by whether they have the types."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

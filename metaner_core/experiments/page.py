@@ -112,6 +112,7 @@ def _part(study: Study, encoder: str) -> dict[str, Any]:
         "lines": [_line(study, encoder, row) for row in study.rows],
         "whiskers": [_whiskers(study, encoder, column) for column in study.columns],
         "curves": _curves(study, encoder),
+        "updates": _updates(study, encoder),
         "adapted": [
             (row, [a for column in study.columns if (a := _adapted(study, encoder, row, column))])
             for row in study.rows
@@ -153,7 +154,7 @@ def _whiskers(study: Study, encoder: str, column: Column) -> Whiskers:
 def _curves(study: Study, encoder: str) -> list[Curve]:
     places = {row.variant: place for place, row in enumerate(study.rows)}
     own = [c for c in study.curves if c["encoder"] == encoder and c["variant"] in places and c["history"]]
-    last = max((c["history"][-1]["update"] for c in own), default=1)
+    last = _updates(study, encoder)
     return [
         Curve(
             c["variant"],
@@ -163,6 +164,13 @@ def _curves(study: Study, encoder: str) -> list[Curve]:
         )
         for c in sorted(own, key=lambda c: (places[c["variant"]], c["seed"]))
     ]
+
+
+def _updates(study: Study, encoder: str) -> int:
+    """Meta-updates of the longest training."""
+    return max(
+        (c["history"][-1]["update"] for c in study.curves if c["encoder"] == encoder and c["history"]), default=1
+    )
 
 
 def _adapted(study: Study, encoder: str, row: Row, column: Column) -> Adapted | None:
