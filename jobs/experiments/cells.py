@@ -142,7 +142,7 @@ def claim(output: str, facts: Mapping[str, Any], *, extend: bool) -> None:
     """
     uri = storage.join(output, GRID)
     if not storage.exists(uri):
-        storage.require_unused(output, "experiment")
+        storage.require_unused(output, "grid of cells")
     else:
         then = json.loads(storage.read_bytes(uri))["facts"]
         told = "Take that grid to go on with it, or give another --output"
