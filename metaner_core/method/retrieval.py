@@ -17,12 +17,14 @@ Subwords = Sequence[Sequence[int]]  # of each sentence its ids in retrieval's to
 class Retrieval:
     """Finds a sentence's support set as the settings have it, by the vectors of an encoder as it was pre-trained."""
 
-    def __init__(self, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> None:
-        """Raises ValueError for a layer or a prefix that does not fit the encoder."""
+    def __init__(
+        self, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings, *, half: bool = False
+    ) -> None:
+        """half: see `SentenceVectors`. Raises ValueError for a layer or a prefix that does not fit the encoder."""
         self.encoder, self.tokenizer = encoder, tokenizer
         self._settings = settings
         self._vectors = SentenceVectors(
-            encoder, tokenizer, settings.pooling, settings.layer, settings.prefix, settings.window
+            encoder, tokenizer, settings.pooling, settings.layer, settings.prefix, settings.window, half
         )
 
     def vectors(self, sentences: Subwords) -> np.ndarray:

@@ -37,5 +37,5 @@ def test_which_ray_is_joined(
     connect(given, cpus=3)
     assert seen["address"] == joined
     assert ("num_cpus" in seen) == (joined == "local")
-    # Were it "fatal", a driver that loses its Ray's GCS would end without a word; any value brings a line at each start.
+    # Were it "fatal", a driver that loses its Ray's GCS would end without a word; any value brings a line at the start.
     assert "RAY_BACKEND_LOG_LEVEL" not in os.environ
