@@ -5,6 +5,7 @@ a training goes on from its checkpoint, an evaluation from its parts, and a cell
 """
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -77,8 +78,10 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
     data = read(job)
     claim(job.output, data.facts(job), extend=job.extend)
     every, todo = left(job)
+    there = {uri.rsplit("/", 1)[0] for uri in storage.list_files(storage.join(job.output, "bundles"))}
     for training in todo:
-        _require_own(job, _training(job, training, data))
+        if training.bundle(job.output) in there:  # of the others it would take time to ask
+            _require_own(_training(job, training, data))
     waiting = sum(len(training.cells) for training in todo)
     say(f"{len(every)} cells, {len(every) - waiting} are done; {waiting} to do with {len(todo)} bundle(s)")
     if not todo:
@@ -86,6 +89,8 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
     connect()
     at_once = min(room(job), len(todo))
     errors: dict[str, str] = {}
+    # Threads that still wait when Ray has gone would start another.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     story = Story(len(every), len(every) - waiting)
     pool = ThreadPoolExecutor(at_once)
     try:
@@ -141,7 +146,7 @@ def _training(job: Job, training: Training, data: Data) -> meta_train.Job:
     )
 
 
-def _require_own(job: Job, training: meta_train.Job) -> None:
+def _require_own(training: meta_train.Job) -> None:
     """Raises FileExistsError when a bundle's place is taken by another."""
     if written_by(training.output, training.name()) is None:
         storage.require_unused(training.output, "bundle", run=training.name())

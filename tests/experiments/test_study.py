@@ -86,7 +86,13 @@ def test_published_figures_stand_beside_the_papers_tests_only() -> None:
     assert figure("Tsai et al. 2016", "europeana-fr") is None
     assert figure("full method", "embedded-es") is None
     assert all(len(row) == len(COLUMNS) for row in SYSTEMS.values())
-    averages = {"base model": 70.45, "full method": 72.71, "without max loss": 71.36, "without both": 71.25}
+    averages = {
+        "base model": 70.45,
+        "full method": 72.71,
+        "without max loss": 71.36,
+        "without both": 71.25,
+        "without masking": 72.16,
+    }
     for name, average in averages.items():  # as the paper's own column has them
         assert sum(SYSTEMS[name]) / 5 == pytest.approx(average, abs=0.011)
     assert len(OTHERS) == 6

@@ -7,7 +7,10 @@ import pytest
 
 from jobs.experiments.cells import changed, claim, facts
 from jobs.experiments.grid import parse
+from jobs.experiments.job import Job
+from jobs.experiments.run import left
 from jobs.scoring.result import Test
+from metaner_core import storage
 from metaner_core.data.columns import Sentence
 from tests.jobs.experiments.test_grid import values
 
@@ -79,3 +82,15 @@ def test_an_output_that_holds_anything_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(FileExistsError, match="already holds files; a grid of cells is never overwritten"):
         claim(str(tmp_path), told(), extend=False)
+
+
+def test_cells_that_are_done_are_found_on_s3(s3: str) -> None:
+    job = Job(grid=parse(values(), "grid.toml"), output=f"{s3}/out")
+    claim(job.output, told(), extend=False)
+    claim(job.output, told(), extend=False)
+    every, todo = left(job)
+    assert sum(len(training.cells) for training in todo) == len(every)
+    for cell in every[:-1]:
+        storage.write_whole(cell.uri(job.output), b"{}")
+    (training,) = left(job)[1]
+    assert training.cells == (every[-1],)

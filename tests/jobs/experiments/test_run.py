@@ -22,6 +22,8 @@ from jobs.experiments.report import report
 from jobs.experiments.run import experiment, read
 from tests.support.small import save_tiny_bert
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # its first test waits for all of a grid
+
 SETTINGS = "{ meta_updates = 6, dev_every = 3, tasks_per_update = 4, beta = 2e-2 }"
 TEXT = """
 source = "embedded-en"
@@ -181,8 +183,6 @@ def driver(grid: str, output: Path) -> Iterator[subprocess.Popen[bytes]]:
         started.wait()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_killed_twice_and_continued_it_equals_an_unbroken_one(unbroken: Path, grid: str, tmp_path: Path) -> None:
     """SIGKILL to the driver, and with it to all its actors: in the first training, and after the first cells."""
     output = tmp_path / "out"
