@@ -5,7 +5,6 @@ a training goes on from its checkpoint, an evaluation from its parts, and a cell
 """
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -89,8 +88,6 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
     connect()
     at_once = min(room(job), len(todo))
     errors: dict[str, str] = {}
-    # Threads that still wait when Ray has gone would start another.
-    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     story = Story(len(every), len(every) - waiting)
     pool = ThreadPoolExecutor(at_once)
     try:
