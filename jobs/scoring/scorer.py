@@ -5,6 +5,7 @@ phrases; `similarity`, the mean of its neighbours', in thousandths; `recall`, ho
 neighbours have (NONE: it has no entity).
 """
 
+import dataclasses
 import json
 import time
 from collections import Counter
@@ -109,8 +110,8 @@ class Scorer:
             found[engine] = self._predict(engine, encoded, support)
             seconds[engine] = time.monotonic() - started
         self._post(part.last - part.first - self._told)
-        gold = self._phrases([relabel([s.labels[w] for w in p.words], test.types) for s, p in
-                              zip(sentences, found["adapted"], strict=True)])  # fmt: skip
+        pairs = zip(sentences, found["adapted"], strict=True)
+        gold = self._phrases([relabel([s.labels[w] for w in p.words], test.types) for s, p in pairs])
         guessed = {e: self._phrases([relabel(p.labels, test.types) for p in found[e]]) for e in ENGINES}
         return Result(
             name=test.name,
@@ -190,10 +191,10 @@ def _examples(
     twice there are none: places are no words there."""
     found: dict[str, list[dict[str, Any]]] = {"gained": [], "lost": []}
     for sentence, p, g, before, after in zip(sentences, predictions, gold, *(guessed[e] for e in ENGINES), strict=True):
-        for kind, changed in _kinds(g, before, after):
+        changes = dict(_kinds(g, before, after))
+        for kind, kept in found.items():
+            changed = sorted(changes[kind], key=lambda span: span.start)
             whole = len(p.words) == len(sentence.words) and all(span.end <= len(p.words) for span in changed)
-            if changed and whole and len(found.get(kind, [0] * EXAMPLES)) < EXAMPLES:
-                span = min(changed, key=lambda s: s.start)
-                place = {"type": span.type, "start": span.start, "end": span.end}
-                found[kind].append({"kind": kind, "words": list(sentence.words), **place})
+            if changed and whole and len(kept) < EXAMPLES:
+                kept.append({"kind": kind, "words": list(sentence.words), **dataclasses.asdict(changed[0])})
     return [example for examples in found.values() for example in examples]
