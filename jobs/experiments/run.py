@@ -5,7 +5,6 @@ a training goes on from its checkpoint, an evaluation from its parts, and a cell
 """
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs import meta_train
-from jobs.common.progress import Tell
 from jobs.experiments.cells import Cell, Training, cells, claim, facts, trainings
 from jobs.experiments.job import Job, room
+from jobs.experiments.story import Story
 from jobs.scoring import parts
 from jobs.scoring.result import Result, Test
 from jobs.scoring.run import ScoringFailed, evaluate
@@ -24,6 +23,8 @@ from metaner_core.bundles.manifest import written_by
 from metaner_core.command import say
 from metaner_core.data import corpora
 from metaner_core.data.columns import Sentence
+from metaner_core.encoders.source import require_source
+from metaner_core.settings import SAME
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,11 @@ class Data:
 
 
 def read(job: Job) -> Data:
-    """Raises FileNotFoundError or ValueError for a corpus that is not there or not as it should be."""
+    """Raises FileNotFoundError or ValueError for a corpus or an encoder that is not there or not as it should be."""
     grid = job.grid
+    retrieval = {variant.settings(0, grid.types).retrieval_encoder for variant in grid.variants}
+    for encoder in {*grid.encoders, *retrieval} - {SAME}:
+        require_source(encoder)
     train, dev = (corpora.load(grid.source, split, data=job.data) for split in ("train", "dev"))
     tests = {
         name: Test(
@@ -98,7 +102,7 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
     return errors
 
 
-def _do(job: Job, data: Data, training: Training, story: "Story") -> dict[str, str]:
+def _do(job: Job, data: Data, training: Training, story: Story) -> dict[str, str]:
     """One training and its cells. Returns what failed, by cell."""
     try:
         manifest = _trained(job, _training(job, training, data), training, story)
@@ -149,7 +153,7 @@ def _require_own(training: meta_train.Job) -> None:
         storage.require_unused(training.output, "bundle", run=training.name())
 
 
-def _trained(job: Job, task: meta_train.Job, training: Training, story: "Story") -> dict[str, Any]:
+def _trained(job: Job, task: meta_train.Job, training: Training, story: Story) -> dict[str, Any]:
     """The manifest of the training's bundle, which is made if it is not there."""
     checkpoints = storage.join(task.storage, task.name())
     before = written_by(task.output, task.name())
@@ -171,7 +175,7 @@ def _trained(job: Job, task: meta_train.Job, training: Training, story: "Story")
 
 
 def _scored(
-    job: Job, data: Data, training: Training, manifest: Mapping[str, Any], todo: Sequence[Cell], story: "Story"
+    job: Job, data: Data, training: Training, manifest: Mapping[str, Any], todo: Sequence[Cell], story: Story
 ) -> None:
     """Score the cells of one run, and commit each when it is done."""
     run = todo[0].run
@@ -225,34 +229,3 @@ def _cell(cell: Cell, training: Training, manifest: Mapping[str, Any], result: R
         "result": result.to_dict(),
     }
     return json.dumps(facts, ensure_ascii=False).encode(errors="backslashreplace")
-
-
-class Story:
-    """What is told of an experiment: lines of many trainings and evaluations, each with its name before it."""
-
-    def __init__(self, cells: int, done: int) -> None:
-        self.cells, self.finished = cells, done
-        self._lock = threading.Lock()
-
-    def tell(self, name: str, line: str) -> None:
-        with self._lock:
-            say(f"[{name}] {line}")
-
-    def done(self, name: str, result: Result) -> None:
-        """A cell is written."""
-        f1 = " -> ".join(f"{result.scores(engine).overall.f1:.2f}" for engine in result.counts)
-        with self._lock:
-            self.finished += 1
-            say(f"[{name}] F1 {f1}; {self.finished} of {self.cells} cells done")
-
-    def teller(self, name: str, every: float) -> Tell:
-        """Takes lines of progress, and tells one every so many seconds: many tell at once."""
-        told = time.monotonic()
-
-        def tell(line: str) -> None:
-            nonlocal told
-            if time.monotonic() - told >= every:
-                told = time.monotonic()
-                self.tell(name, line)
-
-        return tell

@@ -8,7 +8,7 @@ import pytest
 from jobs.experiments.cells import changed, claim, facts
 from jobs.experiments.grid import parse
 from jobs.experiments.job import Job
-from jobs.experiments.run import left
+from jobs.experiments.run import left, read
 from jobs.scoring.result import Test
 from metaner_core import storage
 from metaner_core.data.columns import Sentence
@@ -94,3 +94,17 @@ def test_cells_that_are_done_are_found_on_s3(s3: str) -> None:
         storage.write_whole(cell.uri(job.output), b"{}")
     (training,) = left(job)[1]
     assert training.cells == (every[-1],)
+
+
+def test_an_encoder_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    job = Job(grid=parse(values(encoders=[str(tmp_path / "none")]), "grid.toml"), output=str(tmp_path / "out"))
+    with pytest.raises(FileNotFoundError, match="none': there is no such folder"):
+        read(job)
+
+
+def test_a_corpus_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    grid = parse(values(tests=["conll2002-es"]), "grid.toml")
+    with pytest.raises(ValueError, match="conll2002-es does not come with the package; give the folder"):
+        read(Job(grid=grid, output=str(tmp_path / "out")))
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        read(Job(grid=grid, output=str(tmp_path / "out"), data=str(tmp_path)))
