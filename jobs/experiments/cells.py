@@ -159,9 +159,10 @@ def _grown(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What was, with what is new in the parts that may grow."""
     new = {part: {k: v for k, v in now[part].items() if k not in then[part]} for part in GROWS}
     grown = {**then, **{part: {**then[part], **new[part]} for part in GROWS}}
-    for name, variant in grown["variants"].items():  # of those that are for all encoders
-        if name in now["variants"] and set(variant["encoders"]) == set(then["encoders"]):
-            grown["variants"][name] = {**variant, "encoders": now["variants"][name]["encoders"]}
+    for name, variant in grown["variants"].items():
+        theirs = now["variants"].get(name, variant)["encoders"]
+        if set(variant["encoders"]) <= set(theirs):  # a variant may come to be of more of them
+            grown["variants"][name] = {**variant, "encoders": theirs}
     return grown
 
 
