@@ -20,12 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.common.config import OptionsParser
-from jobs.common.options import add_engine_option, add_ray_options
+from jobs.common.options import add_engine_option, add_ray_options, require_at_least
 from jobs.common.session import connect
 from jobs.scoring import parts
 from jobs.scoring.result import ENGINES, Result, Test
 from jobs.scoring.run import evaluate
 from metaner_core import storage
+from metaner_core.bundles import manifest as manifests
 from metaner_core.command import EVERY_SECONDS, run, say
 from metaner_core.data import corpora
 from metaner_core.data.labels import spans
@@ -142,10 +143,14 @@ def main() -> None:
     options = parser.parse()
     if options.output:
         storage.require_unused(options.output, "result")
+    require_at_least(options, limit=1, actors=1, threads=1)
+    if options.file and list(options.corpus) != list(DEFAULT):
+        parser.error("--file is scored in place of a --corpus: give one or the other")
     if options.types and not options.file:
         parser.error("--types says what --file has; the types of a --corpus are known: leave it out")
     uri = storage.absolute(options.bundle)
-    manifest = json.loads(storage.read_bytes(storage.join(uri, storage.MANIFEST)))
+    manifest = manifests.read(uri)
+    manifests.require_usable(uri, manifest)
     types = manifest["settings"]["types"]
     if options.file:
         own = [t.strip() for t in options.types.split(",") if t.strip()] if options.types else None

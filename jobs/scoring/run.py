@@ -8,7 +8,7 @@ import ray
 from ray.actor import ActorHandle
 
 from jobs.common.progress import Pace, Tell, shown, told
-from jobs.common.session import quiet
+from jobs.common.session import got, quiet
 from jobs.scoring.parts import Part, cut, done, planned
 from jobs.scoring.result import ENGINES, Result, Test, joined
 from jobs.scoring.scorer import Scorer, Scoring
@@ -51,7 +51,7 @@ def evaluate(
 
     Raises:
         ScoringFailed: naming the tests that could not be scored, when all others are.
-        ValueError: `parts` holds what another evaluation scored.
+        ValueError: an actor cannot load the bundle, or `parts` holds what another evaluation scored.
     """
     where: dict[str, Any] = {"actors": actors, "gpu": gpu, "threads": threads}
     scoring = Scoring(uri=uri, config=config, changes=changes, parts=parts, **where)
@@ -92,8 +92,14 @@ def _scored(
         num_cpus=1,
         num_gpus=1 if scoring.gpu else 0,
     )
-    for row in records.iter_rows():
-        yield json.loads(row["record"])
+    try:
+        for row in records.iter_rows():
+            yield json.loads(row["record"])
+    except Exception:
+        why: str | None = got(board.refused.remote())
+        if why is not None:
+            raise ValueError(why) from None
+        raise
 
 
 class Tally:

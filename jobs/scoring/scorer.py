@@ -19,6 +19,7 @@ import ray
 from ray.actor import ActorHandle
 
 from jobs.common.imports import gc_paused
+from jobs.common.session import refusing
 from jobs.scoring.parts import Part, record_uri
 from jobs.scoring.result import ENGINES, EXAMPLES, Result, Test
 from metaner_core import storage
@@ -79,7 +80,8 @@ class Scorer:
         if not scoring.gpu:
             torch.set_num_threads(scoring.threads)
         how: dict[str, Any] = {"config": scoring.config, "changes": scoring.changes}
-        self.bundle = bundle.load(scoring.uri, device=device(scoring.gpu), tell=self._tell, **how)
+        with refusing(lambda why: ray.get(board.refuse.remote(why))):
+            self.bundle = bundle.load(scoring.uri, device=device(scoring.gpu), tell=self._tell, **how)
         self.tests: Sequence[Test] = ray.get(tests[0])
         self.parts, self.board = scoring.parts, board
         self._adapting, self._ahead, self._told, self._posted = False, 0, 0, 0.0

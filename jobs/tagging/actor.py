@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import ray
 from ray.actor import ActorHandle
 
 from jobs.common.imports import gc_paused
+from jobs.common.session import refusing
 from jobs.planning.shards import Shard, record_uri
 from jobs.tagging.job import Job
 from jobs.tagging.supervisor import DEATHS, FEW, Care, ask
@@ -26,6 +28,9 @@ from metaner_core.tagging.batches import take
 from metaner_core.text import schema
 from metaner_core.text.document import Document, Row
 
+if TYPE_CHECKING:
+    from metaner_core.bundles.bundle import Bundle
+
 Tagging = Callable[..., Iterable[Row]]  # as metaner_core.tagging.pipeline.iter_documents
 ROWS = 64  # made at a time: a row takes a hundred times its text
 TELL_SECONDS = 2.0
@@ -37,14 +42,20 @@ class TagActor:
     tag: turns documents into rows; None: `iter_documents`.
     """
 
+    bundle: "Bundle"
+
     def __init__(self, job: Job, found: Input, supervisor: ActorHandle, tag: Tagging | None) -> None:
         with gc_paused():
             from jobs.tagging import model
 
-        self.bundle = model.load(job, self._tell)
         self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag or model.iter_documents
         self.worker, self.actor = here()
         self._ahead, self._told, self._shard = 0, 0.0, ""
+        ask(supervisor.enter.remote(job.actors))
+        with refusing(lambda why: ask(supervisor.refuse.remote(why))):
+            self.bundle = model.load(job, self._tell)
+            _ = self.bundle.engine  # made now: it may refuse the precision
+        ask(supervisor.loaded.remote())
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         for line in rows["shard"].to_pylist():

@@ -53,6 +53,9 @@ class Supervisor:
         self.name = uuid.uuid4().hex
         self.running: dict[str, _Attempt] = {}
         self.finished = 0
+        self.begun = False
+        self.refusal: str | None = None
+        self.loading = 0  # actors that load the bundle, or ended while they did
         self.counts = Counter[str]()
         self.deaths = self.found_out = 0
         self.heard = time.monotonic()
@@ -61,6 +64,29 @@ class Supervisor:
         self._killers: dict[str, Counter[int]] = {}
         self._writing = Counter[str]()
         self._metrics = Metrics()
+
+    def enter(self, actors: int) -> None:
+        """An actor, of so many that there should be, is going to load the bundle. Raises RuntimeError when too many
+        before it did not come to the end of that: Ray would start another for ever."""
+        self.loading += 1
+        if (ended := self.loading - actors) >= MOST_DEATHS:
+            self.refuse(
+                f"{ended} actors ended while they loaded the bundle. If they ran out of memory, "
+                "start the job again with fewer --actors for each machine, or on larger ones"
+            )
+            raise RuntimeError(self.refusal)
+
+    def loaded(self) -> None:
+        """One has loaded it."""
+        self.loading -= 1
+
+    def refuse(self, why: str) -> None:
+        """An actor cannot load the bundle, by a fault of the user's."""
+        self.refusal = why
+
+    def beginning(self) -> tuple[bool, str | None]:
+        """Whether any shard was begun, and why an actor did not come to be."""
+        return self.begun, self.refusal
 
     def start(self, shard: str, worker: str, actor: ActorHandle | None = None) -> Care:
         """A worker begins a shard. If another did not come to its end with it, that one died. actor: the worker's.
@@ -71,6 +97,7 @@ class Supervisor:
         if before is not None and before.worker != worker:  # the same worker asks again if an answer got lost
             self._died(shard, before)
         self.running[shard] = _Attempt(worker, actor, time.monotonic())
+        self.begun = True
         self.heard = time.monotonic()
         killers = self._killers.get(shard, Counter())
         rejected = frozenset(at for at, deaths in killers.items() if deaths >= DEATHS)
@@ -161,6 +188,7 @@ class Supervisor:
             )
 
     def _attempt(self, shard: str) -> _Attempt:
+        self.begun = True
         return self.running.setdefault(shard, _Attempt("an actor", None, time.monotonic()))
 
     def _count(self, attempt: _Attempt, counts: Mapping[str, int]) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
-from metaner_core.encoders.source import located
+from metaner_core.encoders.source import CHOICES, located
 
 LAYER = {  # the parameters of a layer that this file knows what to do with
     f"{module}.{kind}"
@@ -38,8 +38,9 @@ def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         encoder = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
-    except OSError as error:
-        raise ValueError(f"encoder {source!r} cannot be loaded: {error}") from error
+    except (OSError, ValueError) as error:  # the first of its lines: those after it are about transformers' insides
+        why = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".: ")
+        raise ValueError(f"encoder {source!r} cannot be loaded: {why}; {CHOICES}") from error
     finally:
         hf_logging.set_verbosity(before)
     if not tokenizer.is_fast:

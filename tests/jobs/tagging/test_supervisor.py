@@ -65,6 +65,19 @@ def test_a_worker_that_dies_once_leaves_no_document_rejected() -> None:
     assert supervisor.start("s", "b") == Care(alone=frozenset({4}), rejected=frozenset())
 
 
+def test_actors_that_end_as_they_load_the_bundle_end_the_job() -> None:
+    supervisor = Supervisor()
+    for _ in range(3):  # as many as there should be; one has loaded it, another one comes in its place later
+        supervisor.enter(3)
+    supervisor.loaded()
+    for _ in range(MOST_DEATHS):
+        supervisor.enter(3)
+    with pytest.raises(RuntimeError, match=f"{MOST_DEATHS} actors ended while they loaded the bundle.*fewer --actors"):
+        supervisor.enter(3)
+    assert supervisor.beginning()[0] is False
+    assert "fewer --actors" in (supervisor.beginning()[1] or "")
+
+
 def test_another_shard_is_another_matter() -> None:
     supervisor = Supervisor()
     supervisor.start("s", "a")
