@@ -13,6 +13,7 @@ COMMANDS = {  # name: module whose main() it is, and what it does
     "meta-train": ("jobs.meta_train", "English labels in, a bundle out"),
     "evaluate": ("jobs.evaluate", "score a bundle on labelled corpora, unadapted and adapted"),
     "tag": ("jobs.bulk_tag", "tag documents: WET, JSONL, Parquet, text in, Parquet out"),
+    "experiment": ("jobs.experiment", "a grid of trainings and evaluations in, tables and a report out"),
     "try": ("metaner_core.tagging.try_bundle", "tag a text on the command line, names coloured, neighbours below"),
     "export": ("metaner_core.bundles.export", "a bundle's unadapted model for transformers or ONNX"),
     "card": ("metaner_core.bundles.model_card", "a bundle's model card"),

@@ -7,196 +7,41 @@
 
 The types that count are the corpus's. One without MISC is scored without it, MISC in the bundle's predictions reads as
 O there; and of one that has it each MISC is missed by a bundle that has not. The table says so.
+
+With --output an evaluation that was stopped goes on from what is scored: the same command again.
 """
 
 import json
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import pyarrow as pa
-import ray
-from ray.actor import ActorHandle
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from jobs.common.config import OptionsParser
-from jobs.common.imports import gc_paused
 from jobs.common.options import add_engine_option, add_ray_options, require_at_least
-from jobs.common.progress import told
-from jobs.common.session import connect, got, quiet, refusing
+from jobs.common.session import connect
+from jobs.scoring import parts
+from jobs.scoring.result import ENGINES, Result, Test
+from jobs.scoring.run import evaluate
 from metaner_core import storage
 from metaner_core.bundles import manifest as manifests
-from metaner_core.command import run, say
+from metaner_core.command import EVERY_SECONDS, run, say
 from metaner_core.data import corpora
-from metaner_core.data.corpora import Sentence
-from metaner_core.data.labels import relabel, spans
-from metaner_core.data.scoring import Counts, Scores, count, scores
+from metaner_core.data.labels import spans
+from metaner_core.data.scoring import Counts, scores
 from metaner_core.engine.config import EngineConfig
 from metaner_core.settings import ADAPTING, Settings, parse_overrides
 
-if TYPE_CHECKING:
-    from metaner_core.model.inputs import Input
-    from metaner_core.model.tagger import Prediction
+__all__ = ["ENGINES", "Result", "Test", "evaluate", "notes", "read_file", "read_tests", "table", "to_json"]
 
-ENGINES = ("unadapted", "adapted")
-TOGETHER = 128  # sentences that an actor is given at once: the more, the more they share
 EXAMPLES = (
     "--bundle out/bundle",
     "--bundle out/bundle --corpus conll2002-es conll2002-nl --data DATA --actors 2 --output out/scores.json",
 )
 DEFAULT = ("embedded-es", "embedded-nl", "embedded-de", "embedded-fr", "embedded-zh")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Test:
-    """A named set of labelled sentences and the entity types that are annotated in it."""
-
-    name: str
-    sentences: Sequence[Sentence]
-    types: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """Phrase counts of one test, for the unadapted and the adapted model."""
-
-    name: str
-    sentences: int
-    counts: Mapping[str, Counts]  # by engine
-    seconds: Mapping[str, float]  # summed over actors
-
-    def scores(self, engine: str) -> Scores:
-        return scores(self.counts[engine])
-
-
-def evaluate(
-    uri: str,
-    tests: Sequence[Test],
-    *,
-    actors: int = 1,
-    gpu: bool = False,
-    threads: int = 1,
-    config: EngineConfig | None = None,
-    changes: Mapping[str, Any] | None = None,
-) -> list[Result]:
-    """Score the bundle at uri on every test, on the connected Ray; only counts come back to the driver.
-
-    changes: see `Settings.adapting`. Raises ValueError when an actor cannot load the bundle.
-    """
-    rows = [
-        {"test": t.name, "types": list(t.types), "words": list(s.words), "labels": list(s.labels)}
-        for t in tests
-        for s in t.sentences
-        if s.words and not s.docstart
-    ]
-    data = ray.data.from_items(rows, override_num_blocks=max(actors, min(len(rows) // TOGETHER, 200)))
-    quiet()  # Ray Data sets up its log with the first dataset
-    with told() as board:
-        scored = data.map_batches(
-            Scorer,
-            fn_constructor_args=(uri, gpu, threads, config, changes, board, len(rows)),
-            batch_size=TOGETHER,
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=actors),
-            num_cpus=1,
-            num_gpus=1 if gpu else 0,
-        )
-        try:
-            found = scored.take_all()
-        except Exception:
-            why: str | None = got(board.refused.remote())
-            if why is not None:
-                raise ValueError(why) from None
-            raise
-    return [_result(test, [row for row in found if row["test"] == test.name]) for test in tests]
-
-
-def _result(test: Test, rows: Iterable[Mapping[str, Any]]) -> Result:
-    counts = dict.fromkeys(ENGINES, Counts())
-    seconds = dict.fromkeys(ENGINES, 0.0)
-    sentences = 0
-    for row in rows:
-        counts[row["engine"]] += Counts.from_dict(json.loads(row["counts"]))
-        seconds[row["engine"]] += row["seconds"]
-        sentences += row["sentences"] if row["engine"] == "adapted" else 0
-    return Result(name=test.name, sentences=sentences, counts=counts, seconds=seconds)
-
-
-class Scorer:
-    """An actor that holds the bundle and turns labelled sentences into phrase counts."""
-
-    def __init__(
-        self,
-        uri: str,
-        gpu: bool,
-        threads: int,
-        config: EngineConfig | None,
-        changes: Mapping[str, Any] | None,
-        board: ActorHandle,
-        total: int,
-    ) -> None:
-        with gc_paused():  # late: the driver needs none of it
-            import torch
-
-            from jobs.common.device import device
-            from metaner_core.bundles import bundle
-
-        if not gpu:
-            torch.set_num_threads(threads)
-        with refusing(lambda why: ray.get(board.refuse.remote(why))):
-            self.bundle = bundle.load(uri, device=device(gpu), config=config, changes=changes)
-        self.board, self.total, self.done, self.told = board, total, 0, time.monotonic()
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        rows = batch.to_pylist()
-        found: list[dict[str, Any]] = []
-        for test in dict.fromkeys(row["test"] for row in rows):
-            found.extend(self._score(test, [row for row in rows if row["test"] == test]))
-        self._tell(len(rows))
-        return pa.Table.from_pylist(found)
-
-    def _score(self, test: str, rows: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-        inputs = [self.bundle.inputs(row["words"]) for row in rows]
-        for engine in ENGINES:
-            started = time.monotonic()
-            predictions = self._predict(engine, inputs)
-            seconds = time.monotonic() - started
-            counts = self._count(rows, predictions)
-            yield {
-                "test": test,
-                "engine": engine,
-                "sentences": len(rows),
-                "counts": json.dumps(counts.to_dict()),
-                "seconds": seconds,
-            }
-
-    def _predict(self, engine: str, inputs: "Sequence[Input]") -> "list[Prediction]":
-        overlaps = self.bundle.settings.score_overlaps
-        encoded = [sentence.tagging for sentence in inputs]
-        if engine == "unadapted":
-            return self.bundle.engine.plain(encoded, overlaps=overlaps)
-        support = self.bundle.nearest(inputs)[0]
-        return self.bundle.engine.adapted(encoded, support, overlaps=overlaps)
-
-    def _count(self, rows: Sequence[Mapping[str, Any]], predictions: "Sequence[Prediction]") -> Counts:
-        types = rows[0]["types"]
-        gold = [relabel([row["labels"][w] for w in p.words], types) for row, p in zip(rows, predictions, strict=True)]
-        predicted = [relabel(p.labels, types) for p in predictions]
-        if self.bundle.settings.score_overlaps:  # the authors' files have no sentence ends (here: within a batch)
-            gold, predicted = [list(chain(*gold))], [list(chain(*predicted))]
-        return count(gold, predicted)
-
-    def _tell(self, rows: int) -> None:
-        self.done += rows
-        self.board.add.remote({"sentences": rows})
-        if time.monotonic() - self.told > 15:
-            self.told = time.monotonic()
-            done = ray.get(self.board.sums.remote())["sentences"]
-            self.board.post.remote(f"evaluated {done}/{self.total} sentences")
+PARTS = ".parts"  # behind the name of the output: what is scored so far
 
 
 def notes(tests: Sequence[Test], types: Sequence[str]) -> list[str]:
@@ -291,6 +136,8 @@ def main() -> None:
     parser.add_argument("--actors", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
     parser.add_argument("--output", help="a JSON file of the scores and counts; must not exist")
+    told = f"between lines of progress (default: {EVERY_SECONDS})"
+    parser.add_argument("--every-seconds", type=float, default=EVERY_SECONDS, help=told)
     add_engine_option(parser)
     add_ray_options(parser)
     options = parser.parse()
@@ -315,13 +162,16 @@ def main() -> None:
     connect(options.address, cpus=options.actors + 2)
     config = EngineConfig(options.engine, options.precision)
     where = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads}
-    results = evaluate(uri, tests, config=config, changes=changes, **where)
+    so_far = storage.absolute(options.output) + PARTS if options.output else None
+    how = {"config": config, "changes": changes, "parts": so_far, "every": options.every_seconds}
+    results = evaluate(uri, tests, **how, **where)
     Console(width=120).print(table(results, notes=notes(tests, types)))
     for engine in ENGINES:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)
         say(f"{engine}: {1000 * seconds / max(n, 1):.1f} ms a sentence on one actor")
     if options.output:
-        storage.write_bytes(options.output, to_json(uri, manifest, results, changes, options.config))
+        storage.write_whole(options.output, to_json(uri, manifest, results, changes, options.config))
+        parts.forget(so_far or "")
         say(f"scores written to {options.output}")
 
 

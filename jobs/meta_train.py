@@ -21,7 +21,7 @@ import ray
 from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
 from jobs.common.options import add_engine_option
-from jobs.common.progress import told
+from jobs.common.progress import Tell, told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
 from jobs.training.trainer import trainer
@@ -43,8 +43,10 @@ class Job(TrainingRun, MetaTraining):
     """What one run trains on and where it puts things."""
 
 
-def meta_train(job: Job) -> dict[str, Any]:
+def meta_train(job: Job, tell: Tell = say) -> dict[str, Any]:
     """Run the job on the connected Ray and write the bundle, unless it has written it. Returns the bundle's manifest.
+
+    tell: takes lines of progress.
 
     Raises what `MetaTraining.written` does.
     """
@@ -52,7 +54,7 @@ def meta_train(job: Job) -> dict[str, Any]:
         return manifest
     from ray.train import WorkerGroupError  # late: seconds, and what is wrong so far is told at once
 
-    with told() as board:
+    with told(tell) as board:
         try:
             trainer(job, job.name(), worker, {"job": ray.put(job), "board": board}).fit()
         except WorkerGroupError as error:

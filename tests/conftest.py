@@ -4,6 +4,7 @@ import os
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "RAY_TRAIN_V2_ENABLED": "1", "TOKENIZERS_PARALLELISM": "false"}
 os.environ |= {"RAY_DEDUP_LOGS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a thread that outlives its Ray must not start another
 os.environ["OMP_NUM_THREADS"] = "1"  # two threads that wait for each other crawl on a busy machine
 os.environ["LOG_NAME_UPDATE_INTERVAL_S"] = "10"  # Ray's log monitor, whose lines nobody reads here
 

@@ -56,6 +56,33 @@ def test_shards_add_up_to_the_counts_of_one_process(
     assert "MISC" not in results[1].counts["adapted"].predicted
 
 
+def test_counts_by_sentence_add_up_and_say_how_near_the_neighbours_are(
+    results: list[Result], tiny_bundle: str, dutch: Test
+) -> None:
+    tally, loaded = results[0].tally, bundle.load(tiny_bundle)
+    sentences = [s for s in dutch.sentences if not s.docstart]
+    assert {len(column) for column in tally.values()} == {len(sentences)}
+    for engine in ENGINES:
+        for what in ("correct", "predicted"):
+            counted_by_type = getattr(results[0].counts[engine], what)
+            assert tally[f"{engine}.{what}"].sum() == sum(counted_by_type.values()) > 0
+    ids, similarity = loaded.support([s.words for s in sentences])
+    for i, sentence in enumerate(sentences):
+        assert tally["similarity"][i] == pytest.approx(1000 * similarity[i].mean(), abs=1)
+        own = {label[2:] for label in sentence.labels} - {""}
+        theirs = {label[2:] for n in ids[i] for label in loaded.source[n].labels}
+        assert tally["recall"][i] == (round(100 * len(own & theirs) / len(own)) if own else -1)
+
+
+def test_names_gained_and_lost_are_the_difference_of_the_counts(results: list[Result]) -> None:
+    result = results[0]
+    gained, lost = (sum(result.changed[kind].values()) for kind in ("gained", "lost"))
+    correct = [sum(result.counts[engine].correct.values()) for engine in ENGINES]
+    assert gained - lost == correct[1] - correct[0]
+    for example in result.examples:
+        assert 0 <= example["start"] < example["end"] <= len(example["words"])
+
+
 def test_adaptation_changes_something(results: list[Result]) -> None:
     assert results[0].counts["adapted"].predicted != results[0].counts["unadapted"].predicted
 

@@ -1,0 +1,231 @@
+"""An experiment on Ray: trainings and evaluations, several at once, each cell committed when it is done.
+
+What is done is what is written, so the same command goes on after any end: a bundle that is whole is not trained again,
+a training goes on from its checkpoint, an evaluation from its parts, and a cell that is there stays.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+from jobs import meta_train
+from jobs.experiments.cells import Cell, Training, cells, claim, facts, trainings
+from jobs.experiments.job import Job, room
+from jobs.experiments.story import Story
+from jobs.scoring import parts
+from jobs.scoring.result import Result, Test
+from jobs.scoring.run import ScoringFailed, evaluate
+from metaner_core import storage
+from metaner_core.bundles.manifest import written_by
+from metaner_core.command import say
+from metaner_core.data import corpora
+from metaner_core.data.columns import Sentence
+from metaner_core.encoders.source import require_source
+from metaner_core.settings import SAME
+
+
+@dataclass(frozen=True)
+class Data:
+    """All that an experiment reads."""
+
+    train: Sequence[Sentence]
+    dev: Sequence[Sentence]
+    tests: Mapping[str, Test]
+
+    def facts(self, job: Job) -> dict[str, Any]:
+        how = {"engine": job.config.engine, "precision": job.config.precision}
+        return facts(job.grid, self.train, self.dev, self.tests, how)
+
+
+def read(job: Job) -> Data:
+    """Raises FileNotFoundError or ValueError for a corpus or an encoder that is not there or not as it should be."""
+    grid = job.grid
+    retrieval = {variant.settings(0, grid.types).retrieval_encoder for variant in grid.variants}
+    for encoder in {*grid.encoders, *retrieval} - {SAME}:
+        require_source(encoder)
+    train, dev = (corpora.load(grid.source, split, data=job.data) for split in ("train", "dev"))
+    tests = {
+        name: Test(
+            name=name,
+            sentences=corpora.load(name, grid.split, data=job.data)[: grid.limit],
+            types=tuple(t for t in corpora.CORPORA[name].types if t in grid.types),
+        )
+        for name in grid.tests
+    }
+    return Data(train, dev, tests)
+
+
+def left(job: Job) -> tuple[list[Cell], list[Training]]:
+    """All cells, and the trainings of those that are not done, with these alone."""
+    every = cells(job.grid)
+    there = set(storage.list_files(storage.join(job.output, "cells")))
+    todo = []
+    for training in trainings(every):
+        waiting = tuple(cell for cell in training.cells if cell.uri(job.output) not in there)
+        if waiting:
+            todo.append(Training(training.name, training.encoder, training.settings, waiting))
+    return every, todo
+
+
+def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[str, str]:
+    """Do what is left of the grid. Returns what failed, by cell: nothing when all of it is done.
+
+    connect: joins or starts a Ray, when something is to be done.
+
+    Raises ValueError or FileExistsError when the output is another grid's or anything else, a bundle there is another
+    training's, or the cluster has no room; FileNotFoundError when a corpus is not there.
+    """
+    data = read(job)
+    claim(job.output, data.facts(job), extend=job.extend)
+    every, todo = left(job)
+    there = {uri.rsplit("/", 1)[0] for uri in storage.list_files(storage.join(job.output, "bundles"))}
+    for training in todo:
+        if training.bundle(job.output) in there:  # of the others it would take time to ask
+            _require_own(_training(job, training, data))
+    waiting = sum(len(training.cells) for training in todo)
+    say(f"{len(every)} cells, {len(every) - waiting} are done; {waiting} to do with {len(todo)} bundle(s)")
+    if not todo:
+        return {}
+    connect()
+    at_once = min(room(job), len(todo))
+    errors: dict[str, str] = {}
+    story = Story(len(every), len(every) - waiting)
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        for found in as_completed([pool.submit(_do, job, data, training, story) for training in todo]):
+            errors.update(found.result())
+    finally:  # without waiting: when this ends early, threads wait for what may take hours
+        pool.shutdown(wait=False, cancel_futures=True)
+    return errors
+
+
+def _do(job: Job, data: Data, training: Training, story: Story) -> dict[str, str]:
+    """One training and its cells. Returns what failed, by cell."""
+    try:
+        manifest = _trained(job, _training(job, training, data), training, story)
+    except Exception as error:
+        story.tell(training.name, f"failed: {_short(error)}")
+        return {cell.name: f"its training: {_short(error)}" for cell in training.cells}
+    errors: dict[str, str] = {}
+    for run, todo in training.runs().items():
+        try:
+            _scored(job, data, training, manifest, todo, story)
+        except ScoringFailed as failed:
+            errors |= {f"{run}/{test}": told for test, told in failed.errors.items()}
+        except Exception as error:
+            there = set(storage.list_files(storage.join(job.output, f"cells/{run}")))
+            errors |= {cell.name: _short(error) for cell in todo if cell.uri(job.output) not in there}
+    for name, told in errors.items():
+        story.tell(name, f"failed: {told}")
+    return errors
+
+
+def _short(error: BaseException) -> str:
+    """An error in a line: Ray's come with the whole of another process's traceback, whose last line says it."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line for line in str(cause).strip().splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1].strip() if lines else 'no more is known'}"
+
+
+def _training(job: Job, training: Training, data: Data) -> meta_train.Job:
+    return meta_train.Job(
+        settings=training.settings,
+        train=data.train,
+        dev=data.dev,
+        encoder=training.encoder,
+        engine=job.config.engine,
+        source_name=job.grid.source,
+        output=training.bundle(job.output),
+        storage=storage.join(job.output, "runs"),
+        workers=job.workers,
+        gpu=job.gpu,
+        threads=job.threads,
+        max_failures=job.failures,
+    )
+
+
+def _require_own(training: meta_train.Job) -> None:
+    """Raises FileExistsError when a bundle's place is taken by another."""
+    if written_by(training.output, training.name()) is None:
+        storage.require_unused(training.output, "bundle", run=training.name())
+
+
+def _trained(job: Job, task: meta_train.Job, training: Training, story: Story) -> dict[str, Any]:
+    """The manifest of the training's bundle, which is made if it is not there."""
+    checkpoints = storage.join(task.storage, task.name())
+    before = written_by(task.output, task.name())
+    if before is None or not storage.exists(training.record(job.output)):
+        resumed = bool(storage.list_files(checkpoints))
+        started = time.time()
+        story.tell(training.name, "training goes on" if resumed else "training")
+        manifest = meta_train.meta_train(task, tell=story.teller(training.name, job.every_seconds))
+        seconds = None if resumed or before is not None else round(time.time() - started, 1)
+        facts = {"encoder": training.encoder, "variant": training.cells[0].variant.name, "seconds": seconds}
+        curve = {"best": manifest["best"], "history": manifest["history"]}
+        own = {"seed": training.settings.seed, "types": list(training.settings.types)}
+        storage.write_whole(training.record(job.output), json.dumps({**facts, **own, **curve}, indent=1).encode())
+        story.tell(training.name, f"trained: English dev F1 {manifest['best']['dev_f1']:.2f}")
+        before = manifest
+    for uri in storage.list_files(checkpoints):  # as large as the bundle, and of no more use
+        storage.delete(uri)
+    return before
+
+
+def _scored(
+    job: Job, data: Data, training: Training, manifest: Mapping[str, Any], todo: Sequence[Cell], story: Story
+) -> None:
+    """Score the cells of one run, and commit each when it is done."""
+    run = todo[0].run
+    so_far = storage.join(job.output, f"parts/{run}")
+    waiting = {cell.test: cell for cell in todo}
+    names = _together(so_far, list(waiting))
+
+    def commit(test: int, result: Result) -> None:
+        if (cell := waiting.get(names[test])) is not None:
+            storage.write_whole(cell.uri(job.output), _cell(cell, training, manifest, result))
+            story.done(cell.name, result)
+
+    evaluate(
+        training.bundle(job.output),
+        [data.tests[name] for name in names],
+        actors=job.actors,
+        gpu=job.gpu,
+        threads=job.threads,
+        config=job.config,
+        changes=todo[0].variant.adapt,
+        parts=so_far,
+        every=job.every_seconds,
+        tell=story.teller(run, job.every_seconds),
+        found=commit,
+    )
+    parts.forget(so_far)
+
+
+def _together(so_far: str, waiting: list[str]) -> list[str]:
+    """Tests that are scored together: those that an earlier call began with, if these are among them, for its parts."""
+    uri = storage.join(so_far, parts.PLAN)
+    if storage.exists(uri):
+        begun = [test["name"] for test in json.loads(storage.read_bytes(uri))["facts"]["tests"]]
+        if set(waiting) <= set(begun):
+            return begun
+    parts.forget(so_far)
+    return waiting
+
+
+def _cell(cell: Cell, training: Training, manifest: Mapping[str, Any], result: Result) -> bytes:
+    facts = {
+        "encoder": cell.encoder,
+        "variant": cell.variant.name,
+        "types": list(cell.types),
+        "seed": cell.seed,
+        "test": cell.test,
+        "language": corpora.CORPORA[cell.test].language,
+        "bundle": {"training": training.name, "fingerprint": manifest["fingerprint"]},
+        "settings": {**manifest["settings"], **cell.variant.adapt},
+        "dev_f1": manifest["best"]["dev_f1"],
+        "result": result.to_dict(),
+    }
+    return json.dumps(facts, ensure_ascii=False).encode(errors="backslashreplace")

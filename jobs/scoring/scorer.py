@@ -1,0 +1,202 @@
+"""The actor of an evaluation: holds the bundle and turns parts of tests into results.
+
+Columns of a result's tally, one number a sentence: `gold`, `unadapted.predicted`, `unadapted.correct` and so on of
+phrases; `similarity`, the mean of its neighbours', in thousandths; `recall`, how many percent of its entity types its
+neighbours have (NONE: it has no entity).
+"""
+
+import dataclasses
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+from ray.actor import ActorHandle
+
+from jobs.common.imports import gc_paused
+from jobs.common.session import refusing
+from jobs.scoring.parts import Part, record_uri
+from jobs.scoring.result import ENGINES, EXAMPLES, Result, Test
+from metaner_core import storage
+from metaner_core.data.columns import Sentence
+from metaner_core.data.labels import Span, relabel
+from metaner_core.data.scoring import Counts
+from metaner_core.data.tallies import phrases
+from metaner_core.engine.config import BATCHED, EngineConfig
+
+if TYPE_CHECKING:
+    from metaner_core.model.encoding import Encoded
+    from metaner_core.model.tagger import Prediction
+
+NONE = -1
+TELL_SECONDS = 2.0
+Phrases = list[set[Span]]  # of each sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """What scores, where, and where the records of parts go (None: nowhere)."""
+
+    uri: str
+    actors: int = 1
+    gpu: bool = False
+    threads: int = 1
+    config: EngineConfig | None = None
+    changes: Mapping[str, Any] | None = None
+    parts: str | None = None
+
+    def facts(self, tests: Sequence[Test]) -> dict[str, Any]:
+        """All that decides the counts."""
+        manifest = json.loads(storage.read_bytes(storage.join(self.uri, storage.MANIFEST)))
+        config = self.config or BATCHED
+        return {
+            "bundle": manifest["fingerprint"],
+            "changes": dict(self.changes or {}),
+            "engine": config.engine,
+            "precision": config.precision,
+            "tests": [{"name": test.name, **test.facts()} for test in tests],
+        }
+
+
+class Scorer:
+    """Ray Data gives it parts, a row each.
+
+    A part that cannot be scored has a record with its error, which is kept nowhere.
+    """
+
+    def __init__(self, scoring: Scoring, tests: Sequence[ray.ObjectRef], board: ActorHandle) -> None:
+        """tests: a reference to them, in a list: Ray would resolve one by itself for every actor's start."""
+        with gc_paused():  # late: the driver needs none of it
+            import torch
+
+            from jobs.common.device import device
+            from metaner_core.bundles import bundle
+
+        if not scoring.gpu:
+            torch.set_num_threads(scoring.threads)
+        how: dict[str, Any] = {"config": scoring.config, "changes": scoring.changes}
+        with refusing(lambda why: ray.get(board.refuse.remote(why))):
+            self.bundle = bundle.load(scoring.uri, device=device(scoring.gpu), tell=self._tell, **how)
+        self.tests: Sequence[Test] = ray.get(tests[0])
+        self.parts, self.board = scoring.parts, board
+        self._adapting, self._ahead, self._told, self._posted = False, 0, 0, 0.0
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        return pa.table({"record": [json.dumps(self._record(Part(**row))) for row in rows.to_pylist()]})
+
+    def _record(self, part: Part) -> dict[str, Any]:
+        try:
+            result = self.score(self.tests[part.test], part)
+        except Exception as error:  # one test's trouble is not the others'
+            return {**part.to_dict(), "error": f"{type(error).__name__}: {error}"}
+        record = {**part.to_dict(), "result": result.to_dict()}
+        if self.parts is not None:
+            storage.write_whole(record_uri(self.parts, part), json.dumps(record).encode())
+        return record
+
+    def score(self, test: Test, part: Part) -> Result:
+        """Score one part, unadapted and adapted."""
+        sentences = test.scored()[part.first : part.last]
+        inputs = [self.bundle.inputs(s.words) for s in sentences]
+        encoded = [i.tagging for i in inputs]
+        seconds, found = {}, {}
+        support, similarity = self.bundle.nearest(inputs)
+        for engine in ENGINES:
+            started = time.monotonic()
+            self._adapting, self._ahead, self._told = engine == "adapted", 0, 0
+            found[engine] = self._predict(engine, encoded, support)
+            seconds[engine] = time.monotonic() - started
+        self._post(part.last - part.first - self._told)
+        pairs = zip(sentences, found["adapted"], strict=True)
+        gold = self._phrases([relabel([s.labels[w] for w in p.words], test.types) for s, p in pairs])
+        guessed = {e: self._phrases([relabel(p.labels, test.types) for p in found[e]]) for e in ENGINES}
+        return Result(
+            name=test.name,
+            sentences=len(sentences),
+            counts={e: _counts(gold, guessed[e]) for e in ENGINES},
+            seconds=seconds,
+            tally={**_tally(gold, guessed), **self._nearness(gold, support, similarity)},
+            changed=_changed(gold, guessed),
+            examples=_examples(sentences, found["adapted"], gold, guessed),
+        )
+
+    def _predict(self, engine: str, encoded: "Sequence[Encoded]", support: np.ndarray) -> "list[Prediction]":
+        overlaps = self.bundle.settings.score_overlaps
+        if engine == "unadapted":
+            return self.bundle.engine.plain(encoded, overlaps=overlaps)
+        return self.bundle.engine.adapted(encoded, support, overlaps=overlaps)
+
+    def _phrases(self, labels: Sequence[Sequence[str]]) -> Phrases:
+        return phrases(labels, as_one=self.bundle.settings.score_overlaps)
+
+    def _nearness(self, gold: Phrases, support: np.ndarray, similarity: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns that say how near a sentence's neighbours are."""
+        recall = [self._recall({span.type for span in g}, ids) for g, ids in zip(gold, support.tolist(), strict=True)]
+        thousandths = np.rint(1000 * np.asarray(similarity, np.float64).mean(1)).astype(np.int64)
+        return {"similarity": thousandths, "recall": np.array(recall, np.int64)}
+
+    def _recall(self, types: set[str], ids: Sequence[int]) -> int:
+        theirs = {label[2:] for i in ids for label in self.bundle.source[i].labels if label != "O"}
+        return round(100 * len(types & theirs) / len(types)) if types else NONE
+
+    def _tell(self, sentences: int) -> None:
+        """Of what is tagged only adapting counts, which takes the time."""
+        if self._adapting:
+            self._ahead += sentences
+            if time.monotonic() - self._posted > TELL_SECONDS:
+                self._post(self._ahead)
+                self._ahead = 0
+
+    def _post(self, sentences: int) -> None:
+        self._told, self._posted = self._told + sentences, time.monotonic()
+        self.board.add.remote({"sentences": sentences})
+
+
+def _counts(gold: Phrases, guessed: Phrases) -> Counts:
+    correct = (g & p for g, p in zip(gold, guessed, strict=True))
+    by_type = [Counter(span.type for found in part for span in found) for part in (correct, guessed, gold)]
+    return Counts(*map(dict, by_type))
+
+
+def _tally(gold: Phrases, guessed: Mapping[str, Phrases]) -> dict[str, np.ndarray]:
+    columns = {"gold": [len(g) for g in gold]}
+    for engine, found in guessed.items():
+        columns[f"{engine}.predicted"] = [len(p) for p in found]
+        columns[f"{engine}.correct"] = [len(g & p) for g, p in zip(gold, found, strict=True)]
+    return {name: np.array(column, np.int64) for name, column in columns.items()}
+
+
+def _kinds(gold: set[Span], before: set[Span], after: set[Span]) -> Iterator[tuple[str, set[Span]]]:
+    yield "gained", (gold & after) - before
+    yield "lost", (gold & before) - after
+    yield "wrong, new", (after - gold) - before
+    yield "wrong, gone", (before - gold) - after
+
+
+def _changed(gold: Phrases, guessed: Mapping[str, Phrases]) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    for g, before, after in zip(gold, *(guessed[e] for e in ENGINES), strict=True):
+        for kind, changed in _kinds(g, before, after):
+            found.setdefault(kind, Counter()).update(span.type for span in changed)
+    return {kind: dict(by_type) for kind, by_type in found.items()}
+
+
+def _examples(
+    sentences: Sequence[Sentence], predictions: "Sequence[Prediction]", gold: Phrases, guessed: Mapping[str, Phrases]
+) -> list[dict[str, Any]]:
+    """Names gained and lost, one of a sentence at most, with the sentence. Of one cut to windows whose overlaps count
+    twice there are none: places are no words there."""
+    found: dict[str, list[dict[str, Any]]] = {"gained": [], "lost": []}
+    for sentence, p, g, before, after in zip(sentences, predictions, gold, *(guessed[e] for e in ENGINES), strict=True):
+        changes = dict(_kinds(g, before, after))
+        for kind, kept in found.items():
+            changed = sorted(changes[kind], key=lambda span: span.start)
+            whole = len(p.words) == len(sentence.words) and all(span.end <= len(p.words) for span in changed)
+            if changed and whole and len(kept) < EXAMPLES:
+                kept.append({"kind": kind, "words": list(sentence.words), **dataclasses.asdict(changed[0])})
+    return [example for examples in found.values() for example in examples]
