@@ -38,7 +38,7 @@ from metaner_core.engine.config import EngineConfig
 from metaner_core.settings import ADAPTING, Settings, parse_overrides
 
 if TYPE_CHECKING:
-    from metaner_core.model.encoding import Encoded
+    from metaner_core.model.inputs import Input
     from metaner_core.model.tagger import Prediction
 
 ENGINES = ("unadapted", "adapted")
@@ -151,11 +151,10 @@ class Scorer:
         return pa.Table.from_pylist(found)
 
     def _score(self, test: str, rows: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-        sentences = [row["words"] for row in rows]
-        encoded = [self.bundle.encode(words) for words in sentences]
+        inputs = [self.bundle.inputs(row["words"]) for row in rows]
         for engine in ENGINES:
             started = time.monotonic()
-            predictions = self._predict(engine, sentences, encoded)
+            predictions = self._predict(engine, inputs)
             seconds = time.monotonic() - started
             counts = self._count(rows, predictions)
             yield {
@@ -166,13 +165,12 @@ class Scorer:
                 "seconds": seconds,
             }
 
-    def _predict(
-        self, engine: str, sentences: Sequence[Sequence[str]], encoded: "Sequence[Encoded]"
-    ) -> "list[Prediction]":
+    def _predict(self, engine: str, inputs: "Sequence[Input]") -> "list[Prediction]":
         overlaps = self.bundle.settings.score_overlaps
+        encoded = [sentence.tagging for sentence in inputs]
         if engine == "unadapted":
             return self.bundle.engine.plain(encoded, overlaps=overlaps)
-        support = self.bundle.support(sentences)[0]
+        support = self.bundle.nearest(inputs)[0]
         return self.bundle.engine.adapted(encoded, support, overlaps=overlaps)
 
     def _count(self, rows: Sequence[Mapping[str, Any]], predictions: "Sequence[Prediction]") -> Counts:

@@ -37,6 +37,7 @@ from metaner_core.engine.config import BATCHED, EngineConfig
 from metaner_core.method.adapt import Engine, silent
 from metaner_core.method.retrieval import Retrieval, SupportIndex
 from metaner_core.model.encoding import Encoding, LabelSet
+from metaner_core.model.inputs import Input, Inputs
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import Settings
 
@@ -63,8 +64,14 @@ class Bundle:
     tell: Callable[[int], object] = silent  # of progress, as engines do
 
     @functools.cached_property
+    def inputs(self) -> Inputs:
+        """Makes what tagging and retrieval read of a sentence from its words."""
+        longest = longest_input(self.tagger.encoder)
+        return Inputs(self.tokenizer, self.settings, retrieval=self.retrieval.tokenizer, longest=longest)
+
+    @property
     def encode(self) -> Encoding:
-        return Encoding(self.tokenizer, self.settings, longest=longest_input(self.tagger.encoder))
+        return self.inputs.encode
 
     @functools.cached_property
     def index(self) -> SupportIndex:
@@ -78,9 +85,13 @@ class Bundle:
             self.config, self.tagger, self.tokenizer, labels, self.settings, source, self.device, self.tell
         )
 
+    def nearest(self, sentences: Sequence[Input]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and similarities [n, K] of each sentence's nearest source sentences."""
+        return self.retrieval.support([sentence.retrieval for sentence in sentences], self.index)
+
     def support(self, sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and similarities [n, K] of the nearest source sentences of each sentence, which is given in words."""
-        return self.retrieval.support(sentences, self.index)
+        """As `nearest`, of sentences in words."""
+        return self.nearest([self.inputs(words) for words in sentences])
 
 
 def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | None = None) -> dict[str, Any]:

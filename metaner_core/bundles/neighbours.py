@@ -27,7 +27,8 @@ from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.labels import spans
 from metaner_core.encoders.encoder import load_encoder
-from metaner_core.method.retrieval import Retrieval, Sentences, SupportIndex
+from metaner_core.method.retrieval import Retrieval, SupportIndex
+from metaner_core.model.inputs import Inputs
 from metaner_core.settings import Settings, parse_overrides, preset
 
 EXAMPLES = (
@@ -36,7 +37,7 @@ EXAMPLES = (
 )
 DEFAULT = ("embedded-en", "embedded-es", "embedded-nl", "embedded-de", "embedded-fr", "embedded-zh")
 SHOWN = ("neighbours", "neighbour_rule", "similarity", "retrieval_encoder", "pooling", "layer", "prefix")
-Support = Callable[[Sentences], tuple[np.ndarray, np.ndarray]]  # such as `Bundle.support`
+Support = Callable[[Sequence[Sequence[str]]], tuple[np.ndarray, np.ndarray]]  # such as `Bundle.support`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +99,9 @@ def _of_encoder(options: argparse.Namespace) -> tuple[Support, Sequence[Sentence
     settings = preset("paper", **changes)
     retrieval = Retrieval(*load_encoder(options.encoder), settings)
     source = usable(corpora.load(options.source, "train", data=options.data), settings.types)
-    index = SupportIndex(retrieval.vectors([s.words for s in source]), similarity=settings.similarity)
-    return lambda sentences: retrieval.support(sentences, index), source, settings
+    read = Inputs(retrieval.tokenizer, settings)
+    index = SupportIndex(retrieval.vectors([read(s.words).retrieval for s in source]), similarity=settings.similarity)
+    return lambda sentences: retrieval.support([read(words).retrieval for words in sentences], index), source, settings
 
 
 def _of_bundle(options: argparse.Namespace) -> tuple[Support, Sequence[Sentence], Settings]:

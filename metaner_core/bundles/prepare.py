@@ -15,7 +15,8 @@ from metaner_core.engine.config import EngineConfig
 from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.retrieval import Retrieval, SupportIndex
-from metaner_core.model.encoding import Encoding, LabelSet
+from metaner_core.model.encoding import LabelSet
+from metaner_core.model.inputs import Input, Inputs
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import SAME, Settings
 
@@ -55,11 +56,12 @@ def prepare(
     frozen.to(device).requires_grad_(False)  # type: ignore[arg-type]
     retrieval = _retrieval(settings, encoder, frozen, tokenizer, device)
     label_set = LabelSet.of(settings)
-    encode = Encoding(tokenizer, settings, longest=longest_input(frozen))
-    source, dev = usable(train, settings.types), usable(dev, settings.types)
-    encoded, dev_encoded = ([encode(s.words, s.labels) for s in part] for part in (source, dev))
-    vectors = retrieval.vectors([s.words for s in source])
-    support, dev_support = _neighbours(settings, retrieval, vectors, dev)
+    read = Inputs(tokenizer, settings, retrieval=retrieval.tokenizer, longest=longest_input(frozen))
+    source = usable(train, settings.types)
+    inputs, dev_inputs = ([read(s.words, s.labels) for s in part] for part in (source, usable(dev, settings.types)))
+    encoded, dev_encoded = ([s.tagging for s in part] for part in (inputs, dev_inputs))
+    vectors = retrieval.vectors([s.retrieval for s in inputs])
+    support, dev_support = _neighbours(settings, retrieval, vectors, dev_inputs)
     tagger = Tagger(trainable_copy(frozen, settings.frozen_layers), len(label_set.names), settings).to(device)
     runs = new_engine(EngineConfig(engine), tagger, tokenizer, label_set, settings, encoded, device)
     together = None if engine == "reference" else in_chunks
@@ -82,7 +84,7 @@ def _retrieval(
 
 
 def _neighbours(
-    settings: Settings, retrieval: Retrieval, vectors: np.ndarray, dev: Sequence[Sentence]
+    settings: Settings, retrieval: Retrieval, vectors: np.ndarray, dev: Sequence[Input]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Neighbours of each source sentence and, if dev is adapted too, of each dev sentence."""
     index = SupportIndex(vectors, similarity=settings.similarity)
@@ -91,4 +93,4 @@ def _neighbours(
     support, _ = index.search(vectors, settings.neighbours, without=itself, skip_first=skip)
     if settings.select_on == "unadapted":
         return support, None
-    return support, retrieval.support([s.words for s in dev], index)[0]
+    return support, retrieval.support([s.retrieval for s in dev], index)[0]

@@ -6,13 +6,12 @@ import faiss
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from metaner_core.model.encoding import Encoding
 from metaner_core.model.sentence_vectors import SentenceVectors
 from metaner_core.settings import Settings
 
 GPU_MOST = 2048  # neighbours that FAISS finds at once on a GPU
 TIE = 1e-7  # cosines nearer than this are one and the same; the lower id comes first
-Sentences = Sequence[Sequence[str]]  # the words of each
+Subwords = Sequence[Sequence[int]]  # of each sentence its ids in retrieval's tokenizer, such as `Input.retrieval`
 
 
 class Retrieval:
@@ -22,16 +21,15 @@ class Retrieval:
         """Raises ValueError for a layer or a prefix that does not fit the encoder."""
         self.encoder, self.tokenizer = encoder, tokenizer
         self._settings = settings
-        self._encode = Encoding(tokenizer, settings)
         self._vectors = SentenceVectors(
             encoder, tokenizer, settings.pooling, settings.layer, settings.prefix, settings.window
         )
 
-    def vectors(self, sentences: Sentences) -> np.ndarray:
+    def vectors(self, sentences: Subwords) -> np.ndarray:
         """r(x), [n, d] float32 (Eq. 5). A sentence longer than a window is represented by its first."""
-        return self._vectors([self._encode(words).ids for words in sentences])
+        return self._vectors(sentences)
 
-    def support(self, sentences: Sentences, index: "SupportIndex") -> tuple[np.ndarray, np.ndarray]:
+    def support(self, sentences: Subwords, index: "SupportIndex") -> tuple[np.ndarray, np.ndarray]:
         """Ids and similarities [n, K] of each sentence's nearest source sentences, for sentences that are none."""
         skip = self._settings.neighbour_rule == "skip_first"
         return index.search(self.vectors(sentences), self._settings.neighbours, skip_first=skip)

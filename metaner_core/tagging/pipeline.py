@@ -84,11 +84,11 @@ def _tag(bundle: Bundle, documents: Sequence[Ready], adapted: bool) -> list[_Tag
     sentences = [sentence for document in documents for sentence in document.sentences]
     if not sentences:
         return []
-    words = [[word.text for word in sentence] for sentence in sentences]
-    encoded = [bundle.encode(sentence) for sentence in words]
+    inputs = [bundle.inputs([word.text for word in sentence]) for sentence in sentences]
+    encoded = [sentence.tagging for sentence in inputs]
     neighbours: list[list[tuple[int, float]]] = [[] for _ in sentences]
     if adapted:
-        ids, similarities = bundle.support(words)
+        ids, similarities = bundle.nearest(inputs)
         neighbours = [list(zip(*pair, strict=True)) for pair in zip(ids.tolist(), similarities.tolist(), strict=True)]
         predictions = bundle.engine.adapted(encoded, ids)
     else:

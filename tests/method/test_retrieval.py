@@ -115,13 +115,15 @@ def test_no_queries_give_no_neighbours():
 SETTINGS = Settings(window=9, window_context=4)
 ENCODER = tiny_bert().requires_grad_(False)
 WORDS = [words for words, _ in SENTENCES]
+IDS = [Encoding(bert_tokenizer(), SETTINGS)(words).ids for words in WORDS]
 
 
 def test_a_sentences_vector_is_the_encoders_cls_on_its_first_window_alone():
     tokenizer, encode = bert_tokenizer(), Encoding(bert_tokenizer(), SETTINGS)
     sentences = [*WORDS, ()]
     assert any(len(encode(words).windows) > 1 for words in sentences)
-    for words, vector in zip(sentences, Retrieval(ENCODER, tokenizer, SETTINGS).vectors(sentences), strict=True):
+    found = Retrieval(ENCODER, tokenizer, SETTINGS).vectors([encode(words).ids for words in sentences])
+    for words, vector in zip(sentences, found, strict=True):
         ids = torch.tensor([[tokenizer.cls_token_id, *encode(words).ids[:9], tokenizer.sep_token_id]])
         expected = ENCODER(input_ids=ids).last_hidden_state[0, 0].numpy()
         np.testing.assert_allclose(vector, expected, atol=1e-5)
@@ -130,7 +132,7 @@ def test_a_sentences_vector_is_the_encoders_cls_on_its_first_window_alone():
 @pytest.mark.parametrize("change", [{"pooling": "mean"}, {"layer": 2}, {"prefix": "query:"}, {"window": 5}])
 def test_the_settings_decide_what_a_vector_is(change):
     before, after = (
-        Retrieval(ENCODER, bert_tokenizer(), dataclasses.replace(SETTINGS, **options)).vectors(WORDS)
+        Retrieval(ENCODER, bert_tokenizer(), dataclasses.replace(SETTINGS, **options)).vectors(IDS)
         for options in ({}, change)
     )
     assert np.abs(before - after).max() > 0.1
@@ -140,8 +142,8 @@ def test_the_settings_decide_what_a_vector_is(change):
 def test_support_is_that_of_the_sentences_vectors(rule):
     settings = dataclasses.replace(SETTINGS, neighbours=3, neighbour_rule=rule, pooling="mean")
     retrieval = Retrieval(ENCODER, bert_tokenizer(), settings)
-    vectors = retrieval.vectors(WORDS)
-    ids, cosines = retrieval.support(WORDS[::-1], SupportIndex(vectors))
+    vectors = retrieval.vectors(IDS)
+    ids, cosines = retrieval.support(IDS[::-1], SupportIndex(vectors))
     expected = brute(vectors, vectors[::-1], 3, skip_first=rule == "skip_first")
     np.testing.assert_array_equal(ids, expected[0])
     np.testing.assert_allclose(cosines, expected[1], atol=1e-6)

@@ -15,6 +15,7 @@ from metaner_core.data import labels
 from metaner_core.engine import adapting
 from metaner_core.method import adapt
 from metaner_core.model.encoding import Encoded, collate
+from metaner_core.model.subwords import Cut, Subwords
 from metaner_core.tagging.pipeline import Document, Rules, tag_documents
 from metaner_core.text import schema, screening, segmentation
 
@@ -252,3 +253,17 @@ def test_no_text_makes_it_fail_and_every_row_can_be_written(tiny: Bundle, texts:
 
 def test_no_documents_give_no_rows(tiny: Bundle) -> None:
     assert tag_documents(tiny, []) == []
+
+
+def test_a_sentence_is_cut_into_subwords_once(tiny: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[tuple[str, ...]] = []
+    real = Subwords.__call__
+
+    def count(self: Subwords, words: Sequence[str]) -> Cut:
+        cut.append(tuple(words))
+        return real(self, words)
+
+    assert tiny.engine.source  # made before it is counted
+    monkeypatch.setattr(Subwords, "__call__", count)
+    tag_documents(tiny, [Document("one", "Anna met Berta in Ghent. They left.", "en")])
+    assert cut == [("Anna", "met", "Berta", "in", "Ghent", "."), ("They", "left", ".")]
