@@ -13,8 +13,8 @@ import pyarrow as pa
 import ray
 
 from jobs.planning.shards import MANIFEST, OTHER, TAGGED, Shard, records
-from jobs.tagging.actor import peak_bytes
 from jobs.tagging.job import Job
+from jobs.tagging.process import peak_bytes
 from metaner_core import __version__, storage
 from metaner_core.reading.source import Input
 from metaner_core.report.dataset_card import card

@@ -12,6 +12,7 @@ from typing import Any
 
 from jobs.bulk_tag import bulk_tag
 from jobs.tagging.job import job, parse
+from jobs.tagging.stages.pipeline import Instead
 from metaner_core.command import say
 from metaner_core.text.document import Document, Row
 from metaner_core.text.rules import Rules
@@ -32,4 +33,4 @@ if __name__ == "__main__":
     from tests.support.deadly import deadly as tag  # under a name that actors can import
 
     options = parse(sys.argv[1:])
-    say(bulk_tag(job(options), address=options.address, tag=tag)["counts"]["outcomes"])
+    say(bulk_tag(job(options), address=options.address, instead=Instead(tag=tag))["counts"]["outcomes"])

@@ -1,0 +1,72 @@
+"""A tagging run as a Ray Data pipeline: of actors alone, or of readers, actors and writers.
+
+How far readers get ahead of the actors is bounded: `Job.ahead` shards are begun by a reader and by no actor yet. A
+supervisor sees to it, for Ray Data's own bounds are the object store's size, and so another on every machine.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import ray
+from ray.actor import ActorHandle
+
+from jobs.common.session import quiet
+from jobs.planning.shards import Shard
+from jobs.tagging.actor import TagActor, Tagging
+from jobs.tagging.job import Job
+from jobs.tagging.stages.predictor import Predicting, Predictor
+from jobs.tagging.stages.reader import Making, read_shards
+from jobs.tagging.stages.writer import write_shards
+from metaner_core.reading.source import Input
+
+SPARE = 2  # logical CPUs: looking through the input and Ray Data itself want some
+READERS_OF_A_WRITER = 4  # a sentence costs a reader some five times what it costs a writer
+
+
+@dataclasses.dataclass(frozen=True)
+class Instead:
+    """What is run in place of the core's functions, for tests. tag: in an actor that does all by itself. make: in a
+    reader. predict: in the actor after it."""
+
+    tag: Tagging | None = None
+    make: Making | None = None
+    predict: Predicting | None = None
+
+
+def with_readers(job: Job) -> Job:
+    """The job with a number of readers, for the Ray that is connected. See `Job.readers`."""
+    if job.readers is not None:
+        return job
+    fit = int(ray.cluster_resources().get("CPU", 0)) - job.actors - SPARE
+    return dataclasses.replace(job, readers=max(0, fit) if job.gpu else 0)
+
+
+def dataset(
+    job: Job, found: Input, shards: Sequence[Shard], supervisor: ActorHandle, instead: Instead
+) -> ray.data.Dataset:
+    """The run of these shards; what it yields are their names."""
+    rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
+    quiet()  # Ray Data sets up its log with the first dataset
+    whole = {"batch_size": None, "batch_format": "pyarrow"}
+    task = {**whole, "max_retries": -1}  # how often a shard is begun again is for the supervisor to say
+    actor = {
+        **whole,
+        # An actor gets its next shard when it has done the one before, so that no shard waits while others are idle.
+        "compute": ray.data.ActorPoolStrategy(size=min(job.actors, len(shards)), max_tasks_in_flight_per_actor=1),
+        "num_cpus": 1,
+        "num_gpus": 1 if job.gpu else 0,
+    }
+    if not job.readers:
+        return rows.map_batches(TagActor, fn_constructor_args=(job, found, supervisor, instead.tag), **actor)
+    read = rows.map_batches(
+        read_shards, fn_args=(job, found, supervisor, instead.make), num_cpus=1, **task, **_at_most(job.readers, shards)
+    )
+    tagged = read.map_batches(Predictor, fn_constructor_args=(job, supervisor, instead.predict), **actor)
+    writers = -(-job.readers // READERS_OF_A_WRITER)
+    # No CPU of theirs: what has been tagged must be written even if readers have all there are.
+    return tagged.map_batches(write_shards, fn_args=(job, supervisor), num_cpus=0, **task, **_at_most(writers, shards))
+
+
+def _at_most(tasks: int, shards: Sequence[Shard]) -> dict[str, ray.data.TaskPoolStrategy]:
+    """So many tasks at once; no more than there are shards, which Ray Data would warn of."""
+    return {"compute": ray.data.TaskPoolStrategy(size=min(tasks, len(shards)))}
