@@ -32,12 +32,13 @@ from metaner_core.command import run, say
 from metaner_core.reading.source import Input, find, require_apart
 
 
-def bulk_tag(job: Job, *, address: str | None = None, instead: Instead = Instead()) -> dict[str, Any]:
+def bulk_tag(job: Job, *, address: str | None = None, instead: Instead | None = None) -> dict[str, Any]:
     """Run the job, or go on with it. Returns the manifest.
 
-    Runs on the Ray that is connected, else at this address; when all is done already, on none. Raises FileExistsError when the output holds something else,
-    FileNotFoundError or ValueError when the output is of another run, the input, its columns or its ids are not as they
-    must be or there is no bundle, RuntimeError when the run stalls or documents were lost or doubled on the way.
+    Runs on the Ray that is connected, else at this address; when all is done already, on none. Raises FileExistsError
+    when the output holds something else, FileNotFoundError or ValueError when the output is of another run, the input,
+    its columns or its ids are not as they must be or there is no bundle, RuntimeError when the run stalls or documents
+    were lost or doubled on the way.
     """
     model = json.loads(storage.read_bytes(storage.join(job.bundle, storage.MANIFEST)))
     require_apart(job.source, job.output)
@@ -59,7 +60,7 @@ def bulk_tag(job: Job, *, address: str | None = None, instead: Instead = Instead
     if before:
         say(f"{before:,} documents were done before, {documents - before:,} are left")
     if left:
-        _tag(job, found, left, Extent(documents, before, len(left)), instead)
+        _tag(job, found, left, Extent(documents, before, len(left)), instead or Instead())
     return finish(job, found, model, shards, run=name(facts), started=started)
 
 

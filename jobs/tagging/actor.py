@@ -1,6 +1,5 @@
 """The actor of a tagging run without readers: takes a shard, reads it, tags it, writes its files, then its record."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain

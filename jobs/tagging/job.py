@@ -75,7 +75,7 @@ class Job:
 
     @property
     def ahead(self) -> int:
-        """Shards at most that readers have begun and no actor yet: one being read by each, one waiting for each actor."""
+        """Shards at most that readers have begun and no actor yet: as many as there are readers and actors."""
         return (self.readers or 0) + self.actors
 
     def settings(self) -> dict[str, Any]:

@@ -75,3 +75,50 @@ def test_rows_are_those_of_one_process(
     assert record["engine"].keys() == manifest["engine"].keys()
     assert {"cpu_seconds", "peak_bytes"} <= record["reader"].keys() & record["writer"].keys()
     assert "documents  15: 11 tagged" in summary(manifest)
+
+
+@pytest.mark.slow
+def test_documents_that_end_a_reader_or_an_actor_are_rejected_and_no_other(tiny_bundle: str, tmp_path: Path) -> None:
+    """One ends whoever cuts it into sentences, one whoever tags its seven sentences."""
+    deadly = {5: "DEADLY to its reader.", 9: "Ana vive en Kiel.\n\n" * 7}
+    documents = [Document(f"d{n}", deadly.get(n, f"Ana {n} vive en Kiel."), None, '{"n": 1}') for n in range(14)]
+
+    def make(inputs: Any, batch: Sequence[Document], rules: Rules) -> Any:
+        from metaner_core.tagging.stages.making import make
+
+        if any("DEADLY" in (document.text or "") for document in batch):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return make(inputs, batch, rules)
+
+    def predict(model: Any, batch: Sequence[Sequence[Any]], *, adapted: bool) -> Any:
+        from metaner_core.tagging.stages.predicting import predict
+
+        if any(len(sentences) == 7 for sentences in batch):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return predict(model, batch, adapted=adapted)
+
+    options = {"readers": 1, "adapted": False, "batch_size": 4, "rules": Rules(min_characters=20)}
+    job = Job(source=given(tmp_path, documents), bundle=tiny_bundle, output=str(tmp_path / "out"), **options)
+    manifest = bulk_tag(job, instead=Instead(make=make, predict=predict))
+    assert manifest["counts"]["outcomes"] == {"tagged": 12, "empty": 0, "filtered": 0, "rejected": 2}
+    others = [document for n, document in enumerate(documents) if n not in deadly]
+    rows = tag_documents(bundle.load(tiny_bundle), others, rules=job.rules, adapted=False)
+    same(job.output, [*rows, *(rejected(documents[n], ENDED) for n in deadly)])
+
+
+def test_a_reader_that_hangs_is_named_and_ended(
+    tiny_bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "Supervisor", Patient)
+    where = tmp_path / "process"
+
+    def asleep(*_: Any) -> None:
+        where.write_text(str(os.getpid()))
+        time.sleep(600)
+
+    options = {"readers": 1, "stall_minutes": 0.05, "every_seconds": 1}
+    job = Job(source=given(tmp_path), bundle=tiny_bundle, output=str(tmp_path / "out"), **options)
+    in_flight = r"(?s)no progress for 0.05 minutes, 0 of 1 shards.*documents 0 to 14 of it, being read, on process"
+    with pytest.raises(Stalled, match=in_flight):
+        bulk_tag(job, instead=Instead(make=asleep))
+    assert not Path("/proc", where.read_text()).exists()

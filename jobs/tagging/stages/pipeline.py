@@ -6,6 +6,7 @@ supervisor sees to it, for Ray Data's own bounds are the object store's size, an
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
@@ -47,26 +48,20 @@ def dataset(
     """The run of these shards; what it yields are their names."""
     rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
     quiet()  # Ray Data sets up its log with the first dataset
-    whole = {"batch_size": None, "batch_format": "pyarrow"}
-    task = {**whole, "max_retries": -1}  # how often a shard is begun again is for the supervisor to say
-    actor = {
-        **whole,
-        # An actor gets its next shard when it has done the one before, so that no shard waits while others are idle.
-        "compute": ray.data.ActorPoolStrategy(size=min(job.actors, len(shards)), max_tasks_in_flight_per_actor=1),
-        "num_cpus": 1,
-        "num_gpus": 1 if job.gpu else 0,
-    }
+    whole: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
+    # An actor gets its next shard when it has done the one before, so that no shard waits while others are idle.
+    pool = ray.data.ActorPoolStrategy(size=min(job.actors, len(shards)), max_tasks_in_flight_per_actor=1)
+    actor = {**whole, "compute": pool, "num_cpus": 1, "num_gpus": 1 if job.gpu else 0}
     if not job.readers:
         return rows.map_batches(TagActor, fn_constructor_args=(job, found, supervisor, instead.tag), **actor)
-    read = rows.map_batches(
-        read_shards, fn_args=(job, found, supervisor, instead.make), num_cpus=1, **task, **_at_most(job.readers, shards)
-    )
+    reader = {**whole, **_tasks(job.readers, shards), "num_cpus": 1}
+    # No CPU of its own: what has been tagged must be written even if readers have all there are.
+    writer = {**whole, **_tasks(-(-job.readers // READERS_OF_A_WRITER), shards), "num_cpus": 0}
+    read = rows.map_batches(read_shards, fn_args=(job, found, supervisor, instead.make), **reader)  # type: ignore[arg-type]
     tagged = read.map_batches(Predictor, fn_constructor_args=(job, supervisor, instead.predict), **actor)
-    writers = -(-job.readers // READERS_OF_A_WRITER)
-    # No CPU of theirs: what has been tagged must be written even if readers have all there are.
-    return tagged.map_batches(write_shards, fn_args=(job, supervisor), num_cpus=0, **task, **_at_most(writers, shards))
+    return tagged.map_batches(write_shards, fn_args=(job, supervisor), **writer)  # type: ignore[arg-type]
 
 
-def _at_most(tasks: int, shards: Sequence[Shard]) -> dict[str, ray.data.TaskPoolStrategy]:
-    """So many tasks at once; no more than there are shards, which Ray Data would warn of."""
-    return {"compute": ray.data.TaskPoolStrategy(size=min(tasks, len(shards)))}
+def _tasks(most: int, shards: Sequence[Shard]) -> dict[str, Any]:
+    """So many at once, as there are shards for. How often one is begun again is for the supervisor to say."""
+    return {"compute": ray.data.TaskPoolStrategy(size=min(most, len(shards))), "max_retries": -1}

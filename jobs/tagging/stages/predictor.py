@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -57,7 +57,7 @@ class Predictor:
         self._ended = time.monotonic()
         return passed.row({**facts, "actor": told, "counts": counts}, texts=contents["texts"])
 
-    def _found(self, shard: Shard, inputs: pa.Table, care: Any, counts: Counter[str]) -> Iterator[list[Any]]:
+    def _found(self, shard: Shard, inputs: pa.Table, care: Any, counts: Counter[str]) -> Iterator[Sequence[Any]]:
         """What is found in each batch of documents; counts grow with it."""
         outcomes, sizes = (inputs[name].to_pylist() for name in ("outcome", "characters"))
         before = Counter(self.bundle.engine.work())
@@ -68,6 +68,7 @@ class Predictor:
 
         places = iter(range(inputs.num_rows))
         for at, batch in taken(places, shard, care, self.job.batch_size, sizes.__getitem__, begin):
+            found: Sequence[Any]
             if at in care.rejected:
                 found = [ENDED_WORKERS if outcomes[at] == schema.TAGGED else []]
             else:

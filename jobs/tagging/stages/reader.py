@@ -10,7 +10,7 @@ from ray.actor import ActorHandle
 from jobs.common.imports import gc_paused
 from jobs.planning.shards import Shard, record_uri
 from jobs.tagging.job import Job
-from jobs.tagging.process import Clock, here_in_task
+from jobs.tagging.process import Clock, give_back_memory, here_in_task
 from jobs.tagging.stages.packed import Packed
 from jobs.tagging.supervisor import READ, Care, ask
 from jobs.tagging.taking import ENDED_WORKERS, characters, taken
@@ -35,8 +35,10 @@ def _read(shard: Shard, job: Job, found: Input, supervisor: ActorHandle, make: M
     packed = Packed(shard)
     if not storage.exists(record_uri(job.output, shard)):  # it is there if only what was passed on got lost
         _make(packed, care, job, found, supervisor, make)
+    row = packed.row({"reader": clock.facts()})
     ask(supervisor.pass_on.remote(shard.name, {}))
-    return packed.row({"reader": clock.facts()})
+    give_back_memory()
+    return row
 
 
 def _make(packed: Packed, care: Care, job: Job, found: Input, supervisor: ActorHandle, make: Making | None) -> None:

@@ -104,11 +104,10 @@ def inputs(made: Made) -> pa.Table:
 
 
 def _input(document: Ready | Row, sentences: Sequence[Input] | Problem) -> Row:
-    ready = isinstance(document, Ready)
-    fixed = {
-        "outcome": schema.TAGGED if ready else document["outcome"],  # what becomes of it, unless it fails on the way
-        "characters": len(document.document.text or "") if ready else document["characters"] or 0,
-    }
+    if isinstance(document, Ready):
+        fixed: Row = {"outcome": schema.TAGGED, "characters": len(document.document.text or "")}  # unless it fails yet
+    else:
+        fixed = {"outcome": document["outcome"], "characters": document["characters"] or 0}
     if isinstance(sentences, Problem):
         return {**fixed, "problem": json.dumps(sentences)}
     encoded = [sentence.tagging for sentence in sentences]
