@@ -31,6 +31,8 @@ from metaner_core import storage
 from metaner_core.command import run, say
 from metaner_core.reading.source import Input, find, require_apart
 
+WAITED = 0.1  # of the actors' time: so much is worth a word
+
 
 def bulk_tag(job: Job, *, address: str | None = None, instead: Instead | None = None) -> dict[str, Any]:
     """Run the job, or go on with it. Returns the manifest.
@@ -117,11 +119,14 @@ def _tag(job: Job, found: Input, shards: Sequence[Shard], extent: Extent, instea
 def summary(manifest: Mapping[str, Any]) -> str:
     """A manifest in a few lines: documents by outcome, sentences and their pace, entities by type."""
     counts, seconds = manifest["counts"], manifest["seconds"]["actors"]
+    waited = manifest["seconds"].get("waited", 0.0) / max(seconds + manifest["seconds"].get("waited", 0.0), 1e-9)
+    idle = f"actors     waited {waited:.0%} of their time for text: give more --readers\n" if waited > WAITED else ""
     outcomes, entities = (", ".join(f"{n:,} {k}" for k, n in counts[part].items()) for part in ("outcomes", "entities"))
     return (
         f"documents  {counts['documents']:,}: {outcomes}\n"
         f"sentences  {counts['sentences']:,}, {counts['sentences'] / max(seconds, 1e-9):.1f}/s an actor\n"
         f"entities   {sum(counts['entities'].values()):,}: {entities or 'none'}\n"
+        f"{idle}"
         f"output     {manifest['output']}"
     )
 

@@ -16,23 +16,12 @@ from jobs.tagging import model, process, taking
 from jobs.tagging import supervisor as supervisor_module
 from jobs.tagging.actor import TagActor
 from jobs.tagging.job import Job
-from jobs.tagging.supervisor import Supervisor
 from metaner_core.reading.files import Cutter, documents
 from metaner_core.reading.source import Source, find
 from metaner_core.tagging import batches
 from metaner_core.tagging.pipeline import Row, rejected
 from metaner_core.text.document import Document
-
-
-class Direct:
-    """A supervisor whose methods are called as an actor's are."""
-
-    def __init__(self) -> None:
-        self.it = Supervisor()
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.it, name)
-        return type("Method", (), {"remote": staticmethod(method)})
+from tests.support.direct import Direct, ask
 
 
 class Recorded:
@@ -50,7 +39,7 @@ class Recorded:
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TagActor:
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"id": f"d{n}", "text": "x" * n}) + "\n" for n in range(20)))
     source = Source(uri=str(tmp_path / "in.jsonl"))
-    monkeypatch.setattr(actor_module, "ask", lambda answer: answer)
+    monkeypatch.setattr(actor_module, "ask", ask)
     sets = count(100, 7)
     engine = SimpleNamespace(work=lambda: {"sets": next(sets)})  # seven more whenever it is asked
     monkeypatch.setattr(model, "load", lambda job, tell: SimpleNamespace(engine=engine))

@@ -1,8 +1,20 @@
 """Who has what in flight, and which document ended its worker, without Ray: the supervisor is a plain object."""
 
+import asyncio
+
 import pytest
 
-from jobs.tagging.supervisor import DEATHS, FEW, MOST_DEATHS, MOST_FOUND_OUT, Care, Supervisor
+from jobs.tagging.supervisor import (
+    DEATHS,
+    FEW,
+    MOST_DEATHS,
+    MOST_FOUND_OUT,
+    READ,
+    ROOM_SECONDS,
+    TAG,
+    Care,
+    Supervisor,
+)
 
 
 def tag(supervisor: Supervisor, killer: int, documents: int = 10, batch: int = 4) -> tuple[list[tuple[int, int]], Care]:
@@ -132,3 +144,41 @@ def test_a_worker_that_asks_again_has_not_died() -> None:
     for _ in range(2):
         assert supervisor.start("s", "w") == Care()
     assert supervisor.deaths == 0
+
+
+def test_readers_get_only_so_far_ahead_of_the_actors() -> None:
+    supervisor = Supervisor()
+
+    async def begun() -> list[str]:
+        """Which of four readers may begin, of whom the third has done its shard before."""
+        waiting = {name: asyncio.create_task(supervisor.room(name, 2)) for name in "abad"}
+        await asyncio.sleep(3 * ROOM_SECONDS)
+        return [name for name, task in waiting.items() if task.done()]
+
+    async def one_after_another() -> None:
+        assert await begun() == ["a", "b"]
+        supervisor.start("a", "an actor", None, TAG)
+        assert await begun() == ["a", "b", "d"]
+        supervisor.end()
+        with pytest.raises(RuntimeError, match="the run was ended"):
+            await supervisor.room("e", 2)
+
+    asyncio.run(one_after_another())
+
+
+def test_a_shard_that_is_passed_on_is_nobody_s_until_the_next_begins_it() -> None:
+    supervisor = Supervisor()
+    supervisor.start("s", "a reader", None, READ)
+    supervisor.begin("s", 0, 4, {})
+    assert "documents 0 to 3 of it, being read, on a reader" in supervisor.in_flight()[0]
+    supervisor.pass_on("s", {"tagged": 3})
+    assert supervisor.in_flight() == []
+    assert supervisor.start("s", "an actor", None, TAG) == Care()
+    assert (supervisor.deaths, supervisor.state()["in_flight"]) == (0, {"tagged": 3})
+
+
+def test_a_run_that_was_ended_is_begun_by_nobody() -> None:
+    supervisor = Supervisor()
+    supervisor.end()
+    with pytest.raises(RuntimeError, match="the run was ended"):
+        supervisor.start("s", "a")
