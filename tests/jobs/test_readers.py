@@ -58,9 +58,7 @@ def same(output: str, rows: Sequence[dict[str, Any]]) -> None:
             assert found[row["id"]] == near(row)
 
 
-@pytest.mark.parametrize(
-    ("readers", "actors", "adapted", "shard_mb"), [(1, 2, True, 0.001), (2, 1, True, 8), (2, 2, False, 0.003)]
-)
+@pytest.mark.parametrize(("readers", "actors", "adapted", "shard_mb"), [(1, 2, True, 0.001), (2, 1, False, 8)])
 def test_rows_are_those_of_one_process(
     tiny_bundle: str, tmp_path: Path, readers: int, actors: int, adapted: bool, shard_mb: float
 ) -> None:
@@ -97,7 +95,7 @@ def test_documents_that_end_a_reader_or_an_actor_are_rejected_and_no_other(tiny_
             os.kill(os.getpid(), signal.SIGKILL)
         return predict(model, batch, adapted=adapted)
 
-    options = {"readers": 1, "adapted": False, "batch_size": 4, "rules": Rules(min_characters=20)}
+    options = {"readers": 1, "adapted": False, "batch_size": 4, "rules": RULES}
     job = Job(source=given(tmp_path, documents), bundle=tiny_bundle, output=str(tmp_path / "out"), **options)
     manifest = bulk_tag(job, instead=Instead(make=make, predict=predict))
     assert manifest["counts"]["outcomes"] == {"tagged": 12, "empty": 0, "filtered": 0, "rejected": 2}

@@ -98,7 +98,11 @@ def test_the_three_of_them_leave_what_one_process_makes(stages: Stages) -> None:
         assert written_ == near({name: row[name] for name in written_})
     assert stages.batches == [6, 6, 6, 2]
     state = stages.supervisor.it.state()
-    assert {name: state["counts"][name] for name in ("tagged", "empty", "rejected")} == {"tagged": 16, "empty": 4, "rejected": 0}
+    assert {name: state["counts"][name] for name in ("tagged", "empty", "rejected")} == {
+        "tagged": 16,
+        "empty": 4,
+        "rejected": 0,
+    }
     assert (state["in_flight"], state["shards"], state["deaths"]) == ({}, 1, 0)
     assert stages.record()["documents"] == 20
     assert stages.record()["worker"] == "an actor"
