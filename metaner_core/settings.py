@@ -18,12 +18,16 @@ from metaner_core.data.labels import TYPES
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "touching_words": ("together", "apart"),
+    "last_window": ("as_needed", "after_full"),
     "neighbour_rule": ("without_self", "skip_first"),
     "similarity": ("cosine", "dot_over_source_norm"),
     "pooling": ("cls", "mean"),
     "loss_tokens": ("first", "all"),
     "batch_loss": ("sum_of_sentences", "mean_of_tokens"),
     "masked_sets": ("support+query", "query"),
+    "masked_tokens": ("all", "first"),
+    "schedule": ("from_first_step", "from_zero"),
+    "dev_at": ("multiples", "after_first"),
     "optimizer": ("adam", "bertadam", "sgd"),
     "adapt_optimizer": ("same", "adam", "bertadam", "sgd", "scaled_sgd"),
     "select_on": ("unadapted", "adapted"),
@@ -42,6 +46,10 @@ EARLIER: dict[str, Any] = {
     "layer": -1,
     "prefix": "",
     "adapt_optimizer": "same",
+    "last_window": "as_needed",
+    "masked_tokens": "all",
+    "schedule": "from_first_step",
+    "dev_at": "multiples",
 }
 
 
@@ -55,6 +63,7 @@ class Settings:
 
     window: int = 128  # subwords in one encoder input, [CLS] and [SEP] not counted
     window_context: int = 64  # subwords that a following window repeats
+    last_window: str = "as_needed"  # after_full: after a last window that is full one more, which holds nothing new
     touching_words: str = "together"  # go to a SentencePiece tokenizer as one text; apart: each with a ▁ before it
 
     neighbours: int = 2  # K, size of the support set
@@ -73,6 +82,7 @@ class Settings:
 
     mask_ratio: float = 0.2  # chance that a subword inside an entity becomes [MASK], in meta-training only
     masked_sets: str = "support+query"
+    masked_tokens: str = "all"  # first: of a word inside an entity its first subword only
 
     optimizer: str = "adam"  # of the inner steps and the meta-update
     inner_steps: int = 2  # n of Eq. 7; 0 is plain fine-tuning (the base model)
@@ -80,6 +90,7 @@ class Settings:
     alpha_follows_schedule: bool = False
     beta: float = 3e-5  # meta learning rate, scheduled: linear warm-up, then linear decay
     warmup: float = 0.1  # share of the meta-updates
+    schedule: str = "from_first_step"  # from_zero: the first and the last meta-update have a rate of 0
     tasks_per_update: int = 32
     meta_updates: int = 3000
 
@@ -89,6 +100,7 @@ class Settings:
     adapt_dropout: bool = False
 
     dev_every: int = 100  # meta-updates between two looks at English dev
+    dev_at: str = "multiples"  # of dev_every; after_first: after the first meta-update, and from there on
     select_on: str = "unadapted"  # which dev F1 decides what the best model is
     score_overlaps: bool = False  # score words in window overlaps twice, in one sequence without sentence ends
 
@@ -173,12 +185,19 @@ class Settings:
 
 
 OFFICIAL_CODE: dict[str, Any] = {
+    "window": 126,  # 128 with [CLS] and [SEP]
+    "last_window": "after_full",
     "frozen_layers": 4,
     "loss_tokens": "all",
     "optimizer": "bertadam",
     "alpha_follows_schedule": True,
     "batch_loss": "mean_of_tokens",
     "masked_sets": "query",
+    "masked_tokens": "first",
+    "schedule": "from_zero",
+    "meta_updates": 3001,
+    "dev_every": 300,
+    "dev_at": "after_first",
     "neighbour_rule": "skip_first",
     "similarity": "dot_over_source_norm",
     "adapt_dropout": True,
@@ -218,6 +237,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "without-masking": WITHOUT_MASKING,
     "without-both": {**WITHOUT_MAX_LOSS, **WITHOUT_MASKING},
     "base": BASE,
+    "official-code-base": {**OFFICIAL_CODE, **BASE},
     "e5": E5,
     "e5-base": {**E5, **BASE, "meta_updates": 3000},
     "e5-without-max-loss": {**E5, **WITHOUT_MAX_LOSS},

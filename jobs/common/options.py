@@ -23,5 +23,5 @@ def add_engine_option(parser: argparse.ArgumentParser, *, precision: bool = True
             "--precision",
             default="fp32",
             choices=PRECISIONS,
-            help="of the batched engine's matrix products; what bf16 changes: docs/findings/engine.md (default: fp32)",
+            help="of the matrix products; what bf16 changes: docs/findings/engine.md (default: fp32)",
         )

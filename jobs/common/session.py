@@ -30,7 +30,6 @@ def connect(address: str | None = None, *, cpus: int | None = None) -> None:
     options["log_to_driver"] = False  # what workers have to say, they post on a board (jobs/common/progress.py)
     options["address"] = address or os.environ.get("RAY_ADDRESS") or "local"
     if options["address"] == "local":
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core's log goes to the session's files
         options |= {"num_cpus": cpus or (os.cpu_count() or 1) + 2, "include_dashboard": False}
     ray.init(**options)
     quiet()

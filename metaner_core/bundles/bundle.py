@@ -166,7 +166,8 @@ def load(
         manifest = _verified(folder, uri)
         settings = Settings.from_dict(manifest["settings"]).adapting(changes or {})
         encoder, tokenizer = load_encoder(str(folder / ENCODER))
-        retrieval = _retrieval(folder, manifest, settings, encoder, tokenizer, device)
+        config = config or BATCHED
+        retrieval = _retrieval(folder, manifest, settings, encoder, tokenizer, device, config)
         if retrieval.encoder is encoder:
             encoder = trainable_copy(encoder, settings.frozen_layers)
         tagger = Tagger(encoder, len(LabelSet.of(settings).names), settings).to(device)
@@ -175,7 +176,7 @@ def load(
         vectors = load_arrays(folder / "index.safetensors")["vectors"]
     _require_its_index(uri, retrieval, vectors, settings)
     source = tuple(Sentence(tuple(row["words"]), tuple(row["labels"])) for row in rows)
-    return Bundle(settings, tagger, tokenizer, retrieval, source, vectors, manifest, device, config or BATCHED, tell)
+    return Bundle(settings, tagger, tokenizer, retrieval, source, vectors, manifest, device, config, tell)
 
 
 def _retrieval(
@@ -185,12 +186,13 @@ def _retrieval(
     encoder: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     device: torch.device | str,
+    config: EngineConfig,
 ) -> Retrieval:
     """By the bundle's retrieval encoder, if it holds one, else by the tagger's, which is given."""
     if any(name.startswith(f"{RETRIEVAL}/") for name in manifest["files"]):
         encoder, tokenizer = load_encoder(str(folder / RETRIEVAL))
     encoder.requires_grad_(False).to(device)  # type: ignore[arg-type]
-    return Retrieval(encoder, tokenizer, settings)
+    return Retrieval(encoder, tokenizer, settings, half=config.precision == "bf16")
 
 
 def _require_its_index(uri: str, retrieval: Retrieval, vectors: np.ndarray, settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """From labelled sentences to a trainer: encode, embed, retrieve, build the tasks (Eq. 4-6)."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import usable
-from metaner_core.encoders.encoder import load_encoder, longest_input, trainable_copy
+from metaner_core.encoders.encoder import layers, load_encoder, longest_input, trainable_copy
 from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import EngineConfig
 from metaner_core.engine.meta_training import in_chunks
@@ -19,6 +20,8 @@ from metaner_core.model.encoding import LabelSet
 from metaner_core.model.inputs import Input, Inputs
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import SAME, Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ def prepare(
     """
     frozen, tokenizer = load_encoder(encoder)
     frozen.to(device).requires_grad_(False)  # type: ignore[arg-type]
+    if settings.frozen_layers == (many := len(layers(frozen))):
+        told = "all that is trained is the classifier on top; set frozen_layers lower if that is not meant"
+        log.warning("frozen_layers is %d and %s has %d layers: %s", many, encoder, many, told)
     retrieval = _retrieval(settings, encoder, frozen, tokenizer, device)
     label_set = LabelSet.of(settings)
     read = Inputs(tokenizer, settings, retrieval=retrieval.tokenizer, longest=longest_input(frozen))

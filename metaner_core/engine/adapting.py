@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from metaner_core.engine import threads
 from metaner_core.engine.config import PRECISIONS, EngineConfig
 from metaner_core.engine.sharing.store import Store
-from metaner_core.engine.sharing.waves import Query, Room, Support, ordered, parts, plan, tokens_of, units_of
+from metaner_core.engine.sharing.waves import Query, Room, Support, ordered, parts, plan, units_of
 from metaner_core.engine.weights.adapted import Formed
 from metaner_core.engine.weights.steps import Step
 from metaner_core.engine.weights.thin import Thin
@@ -231,16 +231,9 @@ class BatchedEngine(Engine):
         """What a set's sum of gradients is multiplied by; None: by 1."""
         if self.settings.batch_loss == "sum_of_sentences":
             return None
-        counts = {i: self._positions(i) for support, _ in sets for i in support}
+        counts = {i: self.positions(i) for support, _ in sets for i in support}
         totals = [sum(counts[i] for i in support) for support, _ in sets]
         return 1 / torch.tensor(totals, dtype=torch.float64, device=self.device)
-
-    def _positions(self, i: int) -> int:
-        """Tokens of a source sentence that have a loss."""
-        sentence = self.source[i]
-        if self.label_set.further is None:
-            return len(set(sentence.first))  # words may share a subword
-        return tokens_of(sentence)
 
     def _room(self) -> Room:
         kept = self.tokens

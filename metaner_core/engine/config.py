@@ -8,8 +8,8 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """engine: `batched`, or `reference` for the plain loops that it is checked against. precision: of the batched
-    engine's matrix products in adapting. Raises ValueError for what there is not."""
+    """engine: `batched`, or `reference` for the plain loops that it is checked against. precision: of the matrix
+    products of the batched engine and of retrieval. Raises ValueError for what there is not."""
 
     engine: str = "batched"
     precision: str = "fp32"

@@ -11,12 +11,11 @@ import torch
 
 from metaner_core import workers
 from metaner_core.engine import threads
-from metaner_core.engine.sharing.waves import tokens_of
 from metaner_core.engine.weights.per_task import PerTask, Step
 from metaner_core.engine.weights.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.method.adapt import Engine
 from metaner_core.method.meta_train import Gradient, Gradients
-from metaner_core.method.tasks import Task, dropout_seed, task_batch
+from metaner_core.method.tasks import Task, dropout_seed, task_batch, whole_batch
 from metaner_core.model.tagger import losses
 from metaner_core.model.transformer import Noise, embed, finish, pack, run_layers
 
@@ -51,8 +50,8 @@ def dealt(engine: Engine, tasks: Sequence[Task]) -> list[list[Task]]:
 
 def _tokens(engine: Engine, task: Task) -> int:
     """That go forward and backward for a task."""
-    support = sum(tokens_of(engine.source[i]) for i in task.support)
-    return engine.settings.inner_steps * support + tokens_of(engine.source[task.query])
+    support = sum(engine.source[i].tokens for i in task.support)
+    return engine.settings.inner_steps * support + engine.source[task.query].tokens
 
 
 def in_chunks(engine: Engine, tasks: Sequence[Task], alpha: float) -> Gradients:
@@ -61,13 +60,18 @@ def in_chunks(engine: Engine, tasks: Sequence[Task], alpha: float) -> Gradients:
     Chunks are shared out whole. Which tasks were together, and so the number of workers, leaves its trace in the
     rounding.
     """
-    own = list(workers.share(dealt(engine, tasks)))
-    return threads.each(lambda part: chunk_gradient(engine, part, alpha), own, device=engine.device)
+    own, batch = list(workers.share(dealt(engine, tasks))), whole_batch(engine, tasks)
+    return threads.each(lambda part: chunk_gradient(engine, part, alpha, batch), own, device=engine.device)
 
 
-def chunk_gradient(engine: Engine, tasks: Sequence[Task], alpha: float) -> tuple[Gradient, torch.Tensor]:
-    """Σ g_i over the tasks of a chunk by parameter name, and the sum of their query losses; θ is left as it was."""
-    return _Chunk(engine, tasks).gradient(alpha)
+def chunk_gradient(
+    engine: Engine, tasks: Sequence[Task], alpha: float, batch: tuple[int, int] | None = None
+) -> tuple[Gradient, torch.Tensor]:
+    """Σ g_i over the tasks of a chunk by parameter name, and the sum of their query losses; θ is left as it was.
+
+    batch: see `whole_batch`.
+    """
+    return _Chunk(engine, tasks).gradient(alpha, batch)
 
 
 class _Chunk:
@@ -80,7 +84,7 @@ class _Chunk:
         seeds = (dropout_seed(task, engine.settings) for task in tasks)
         self._generators = [torch.Generator(engine.device).manual_seed(seed) for seed in seeds]
 
-    def gradient(self, alpha: float) -> tuple[Gradient, torch.Tensor]:
+    def gradient(self, alpha: float, of: tuple[int, int] | None) -> tuple[Gradient, torch.Tensor]:
         settings = self._engine.settings
         moved = PerTask(self._theta, Step(settings.optimizer, alpha), settings.inner_steps, self._at_once)
         weights: Weights = Traced(self._theta)
@@ -89,10 +93,17 @@ class _Chunk:
             self._trace([task.support for task in self._tasks], weights, masking="support")
             moved.move(weights.trace)
             weights = moved
-        value = self._trace([(task.query,) for task in self._tasks], weights, masking="query")
+        value = self._trace([(task.query,) for task in self._tasks], weights, masking="query", of=of)
         return self._at_query(weights.trace), value
 
-    def _trace(self, examples: Sequence[Sequence[int]], weights: Weights, *, masking: str) -> torch.Tensor:
+    def _trace(
+        self,
+        examples: Sequence[Sequence[int]],
+        weights: Weights,
+        *,
+        masking: str,
+        of: tuple[int, int] | None = None,
+    ) -> torch.Tensor:
         """Forward and backward of each task's examples with its weights, which get the trace. Returns Σ loss."""
         engine, settings = self._engine, self._engine.settings
         pairs = [(i, task.epoch) for task, ids in zip(self._tasks, examples, strict=True) for i in ids]
@@ -107,7 +118,7 @@ class _Chunk:
             x = run_layers(engine.tagger, packed, x, Fixed(self._theta), noise, last=settings.frozen_layers)
         logits = finish(engine.tagger, packed, x, weights, noise, first=settings.frozen_layers)
         kind, weight = settings.batch_loss, settings.max_loss_weight
-        value = losses(logits, batch, task, len(examples), reduction=kind, max_loss_weight=weight).sum()
+        value = losses(logits, batch, task, len(examples), reduction=kind, max_loss_weight=weight, of=of).sum()
         value.backward()
         return value.detach()
 

@@ -42,6 +42,13 @@ class Engine:
         """What an engine that shares work has counted of it since it was made; the reference shares none."""
         return {}
 
+    def positions(self, i: int) -> int:
+        """Tokens of a source sentence that have a loss."""
+        sentence = self.source[i]
+        if self.label_set.further is None:
+            return len(set(sentence.first))  # words may share a subword
+        return sentence.tokens
+
     def plain(self, sentences: Sequence[Encoded], *, overlaps: bool = False) -> list[Prediction]:
         """Predictions of θ* itself, computed in batches of similar length, returned in the order given.
 
@@ -115,7 +122,7 @@ def by_length(sentences: Sequence[Encoded], most: int) -> Iterator[list[int]]:
     rows: list[int] = []
     used = 0
     for i in order:
-        cost = sum(w.stop - w.start + 2 for w in sentences[i].windows)
+        cost = sentences[i].tokens
         if rows and used + cost > most:
             yield rows
             rows, used = [], 0

@@ -16,7 +16,7 @@ from metaner_core.data.scoring import Counts, Scores, count, scores
 from metaner_core.method import optim
 from metaner_core.method.adapt import Engine, restore, steps
 from metaner_core.method.checkpoint import Checkpoints, TrainingState
-from metaner_core.method.tasks import Task, Tasks, dropout_seed, task_batch
+from metaner_core.method.tasks import Task, Tasks, dropout_seed, task_batch, whole_batch
 from metaner_core.model.encoding import Encoded
 from metaner_core.model.tagger import loss
 
@@ -53,7 +53,8 @@ class MetaTrainer:
             state.add_loss(self.meta_update(update, optimizer))
             state.update = update + 1
             self.on_update(state.update, time.monotonic() - started)
-            if state.update % settings.dev_every == 0 or state.update == settings.meta_updates:
+            looks = update if settings.dev_at == "after_first" else state.update
+            if looks % settings.dev_every == 0 or state.update == settings.meta_updates:
                 state.close_interval(self.dev_scores().overall.f1)
                 checkpoints.save(state.history[-1], state.save)
         restore(tagger, state.best)
@@ -62,12 +63,13 @@ class MetaTrainer:
     def meta_update(self, update: int, optimizer: torch.optim.Optimizer) -> float:
         """One step on θ with the sum of the tasks' gradients (Eq. 10, 12). Returns the mean query loss."""
         settings, trained = self.engine.settings, self.engine.tagger.trained()
-        factor = optim.schedule(update, updates=settings.meta_updates, warmup=settings.warmup)
+        factor = optim.schedule(update, updates=settings.meta_updates, warmup=settings.warmup, kind=settings.schedule)
         alpha = settings.alpha * (factor if settings.alpha_follows_schedule else 1.0)
         # Added up in float64, so that the order of the tasks leaves no trace.
         total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in trained.items()}
         query_loss = torch.zeros((), dtype=torch.float64, device=self.engine.device)
-        for gradient, value in self.gradients(self._tasks.of_update(update), alpha):
+        tasks = self._tasks.of_update(update)
+        for gradient, value in self.gradients(tasks, alpha):
             query_loss += value
             for name, g in gradient.items():
                 total[name] += g
@@ -78,16 +80,20 @@ class MetaTrainer:
             group["lr"] = settings.beta * factor
         optimizer.step()
         self.engine.tagger.zero_grad(set_to_none=True)
-        return query_loss.item() / settings.tasks_per_update
+        return query_loss.item() / (len(tasks) if whole_batch(self.engine, tasks) is None else 1)
 
     def gradients(self, tasks: Sequence[Task], alpha: float) -> Gradients:
         """Gradients and query losses of this worker's share: of each task, or sums over those taken together."""
         if self.together is not None:
             return self.together(self.engine, tasks, alpha)
-        return (self.task_gradient(task, alpha) for task in workers.share(tasks))
+        batch = whole_batch(self.engine, tasks)
+        return (self.task_gradient(task, alpha, batch) for task in workers.share(tasks))
 
-    def task_gradient(self, task: Task, alpha: float) -> tuple[Gradient, float]:
-        """g_i = ∇ L_test(θ'_i) with θ'_i = U^n(θ; α) on the support set (Eq. 7, 8, 12); θ is left as it was."""
+    def task_gradient(self, task: Task, alpha: float, batch: tuple[int, int] | None = None) -> tuple[Gradient, float]:
+        """g_i = ∇ L_test(θ'_i) with θ'_i = U^n(θ; α) on the support set (Eq. 7, 8, 12); θ is left as it was.
+
+        batch: see `whole_batch`.
+        """
         engine, settings = self.engine, self.engine.settings
         trained = engine.tagger.trained()
         theta = {name: p.detach().clone() for name, p in trained.items()}
@@ -95,7 +101,7 @@ class MetaTrainer:
         inner = optim.fresh(settings.optimizer, trained, alpha)
         objective = self._objective(task.support, task, dropout, masking="support")
         steps(engine.tagger, objective, inner, settings.inner_steps)
-        value = self._objective((task.query,), task, dropout, masking="query")()
+        value = self._objective((task.query,), task, dropout, masking="query", of=batch)()
         value.backward()
         gradient = {name: p.grad for name, p in trained.items() if p.grad is not None}
         engine.tagger.zero_grad(set_to_none=True)
@@ -103,12 +109,18 @@ class MetaTrainer:
         return gradient, value.item()
 
     def _objective(
-        self, examples: Sequence[int], task: Task, dropout: torch.Generator, *, masking: str
+        self,
+        examples: Sequence[int],
+        task: Task,
+        dropout: torch.Generator,
+        *,
+        masking: str,
+        of: tuple[int, int] | None = None,
     ) -> Callable[[], torch.Tensor]:
         engine, settings = self.engine, self.engine.settings
         batch = task_batch(engine, [(i, task.epoch) for i in examples], masking=masking)
-        weight = settings.max_loss_weight
-        return lambda: loss(engine.tagger(batch, dropout), batch, reduction=settings.batch_loss, max_loss_weight=weight)
+        kind, weight = settings.batch_loss, settings.max_loss_weight
+        return lambda: loss(engine.tagger(batch, dropout), batch, reduction=kind, max_loss_weight=weight, of=of)
 
     def dev_scores(self) -> Scores:
         """Phrase-level scores on the dev sentences, shared out over the workers."""

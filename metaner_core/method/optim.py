@@ -82,8 +82,14 @@ def fresh(kind: str, parameters: Mapping[str, nn.Parameter], lr: float) -> torch
     return BertAdam([g for g in groups if g["params"]], lr)
 
 
-def schedule(update: int, *, updates: int, warmup: float) -> float:
-    """Factor on the learning rate at meta-update 0..updates-1: linear warm-up, then linear decay; never 0."""
+def schedule(update: int, *, updates: int, warmup: float, kind: str = "from_first_step") -> float:
+    """Factor on the learning rate at meta-update 0..updates-1: linear warm-up, then linear decay.
+
+    kind: `from_first_step` is never 0; `from_zero` is at the first and the last meta-update, as in the authors' code.
+    """
+    if kind == "from_zero":
+        done = update / max(updates - 1, 1)
+        return done / warmup if done < warmup else (1 - done) / (1 - warmup) if warmup < 1 else 0.0
     warm = math.ceil(round(updates * warmup, 6))  # 100 * 0.07 is a little more than 7
     if update < warm:
         return (update + 1) / warm

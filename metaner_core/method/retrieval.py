@@ -10,19 +10,21 @@ from metaner_core.model.sentence_vectors import SentenceVectors
 from metaner_core.settings import Settings
 
 GPU_MOST = 2048  # neighbours that FAISS finds at once on a GPU
-TIE = 1e-7  # cosines nearer than this are one and the same; the lower id comes first
+TIE = 1e-7  # cosines are ranked in steps of this; of those that round to the same step the lower id comes first
 Subwords = Sequence[Sequence[int]]  # of each sentence its ids in retrieval's tokenizer, such as `Input.retrieval`
 
 
 class Retrieval:
     """Finds a sentence's support set as the settings have it, by the vectors of an encoder as it was pre-trained."""
 
-    def __init__(self, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> None:
-        """Raises ValueError for a layer or a prefix that does not fit the encoder."""
+    def __init__(
+        self, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Settings, *, half: bool = False
+    ) -> None:
+        """half: see `SentenceVectors`. Raises ValueError for a layer or a prefix that does not fit the encoder."""
         self.encoder, self.tokenizer = encoder, tokenizer
         self._settings = settings
         self._vectors = SentenceVectors(
-            encoder, tokenizer, settings.pooling, settings.layer, settings.prefix, settings.window
+            encoder, tokenizer, settings.pooling, settings.layer, settings.prefix, settings.window, half
         )
 
     def vectors(self, sentences: Subwords) -> np.ndarray:

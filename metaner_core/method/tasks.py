@@ -48,12 +48,19 @@ class Tasks:
 
 
 def masked(sentence: Encoded, example: int, epoch: int, mask_id: int, settings: Settings) -> tuple[int, ...]:
-    """The subword ids of a source sentence with entity subwords replaced by [MASK], each with chance mask_ratio."""
+    """The subword ids of a source sentence with entity subwords replaced by [MASK], each with chance mask_ratio.
+
+    A subword's chance is drawn by its place: which others may be masked (`masked_tokens`) changes nothing for it.
+    """
     assert sentence.labels is not None
     if settings.mask_ratio == 0 or set(sentence.labels) <= {"O"}:
         return sentence.ids
     draws = np.random.default_rng([settings.seed, MASK, epoch, example]).random(len(sentence.ids))
     inside = [sentence.labels[w] != "O" for w in sentence.word]
+    if settings.masked_tokens == "first":
+        inside = [
+            entity and sentence.first[w] == i for i, (w, entity) in enumerate(zip(sentence.word, inside, strict=True))
+        ]
     chosen = zip(sentence.ids, inside, draws < settings.mask_ratio, strict=True)
     return tuple(mask_id if entity and hit else i for i, entity, hit in chosen)
 
@@ -68,6 +75,17 @@ def task_batch(engine: Engine, examples: Sequence[tuple[int, int]], *, masking: 
         pairs = zip(sentences, examples, strict=True)
         ids = [masked(s, i, epoch, mask_id, settings) for s, (i, epoch) in pairs]
     return collate(sentences, engine.tokenizer, label_set=engine.label_set, ids=ids, device=engine.device)
+
+
+def whole_batch(engine: Engine, tasks: Sequence[Task]) -> tuple[int, int] | None:
+    """Tokens in the loss of all query sets together, and their sentences, where the loss is a mean over all of them.
+
+    So it is for the base model with `mean_of_tokens`, whose batch is the queries of a meta-update. None: each task's
+    loss is a mean by itself.
+    """
+    if engine.settings.inner_steps or engine.settings.batch_loss != "mean_of_tokens":
+        return None
+    return sum(engine.positions(task.query) for task in tasks), len(tasks)
 
 
 def dropout_seed(task: Task, settings: Settings) -> int:

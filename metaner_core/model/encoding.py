@@ -72,9 +72,17 @@ class Encoded:
     labels: tuple[str, ...] | None
     windows: tuple[Window, ...]
 
+    @property
+    def tokens(self) -> int:
+        """Subwords and special tokens of its windows."""
+        return sum(window.stop - window.start + 2 for window in self.windows)
 
-def windows(length: int, size: int, context: int) -> tuple[Window, ...]:
-    """Windows over `length` subwords: every subword is fresh in exactly one."""
+
+def windows(length: int, size: int, context: int, *, after_full: bool = False) -> tuple[Window, ...]:
+    """Windows over `length` subwords: every subword is fresh in exactly one.
+
+    after_full: of several windows, after a last one that is full there is one more, of its context alone.
+    """
     found: list[Window] = []
     done = 0
     while done < length:
@@ -82,6 +90,8 @@ def windows(length: int, size: int, context: int) -> tuple[Window, ...]:
         stop = min(start + size, length)
         found.append(Window(start, stop, done))
         done = stop
+    if after_full and len(found) > 1 and found[-1].stop - found[-1].start == size:
+        found.append(Window(done - context, done, done))
     return tuple(found)
 
 
@@ -94,6 +104,7 @@ class Encoding:
             raise ValueError(f"window is {settings.window} subwords, but the encoder takes at most {longest - 2}")
         self.subwords = Subwords(tokenizer, together=settings.touching_words == "together")
         self.size, self.context = settings.window, settings.window_context
+        self.after_full = settings.last_window == "after_full"
 
     def __call__(self, words: Sequence[str], labels: Sequence[str] | None = None) -> Encoded:
         """Encode one sentence of words, with BIO labels if they are known."""
@@ -101,7 +112,7 @@ class Encoding:
             raise ValueError(f"a sentence has {len(words)} words but {len(labels)} labels: {' '.join(words)[:80]!r}")
         cut = self.subwords(words)
         names = None if labels is None else tuple(labels)
-        parts = windows(len(cut.ids), self.size, self.context)
+        parts = windows(len(cut.ids), self.size, self.context, after_full=self.after_full)
         return Encoded(tuple(cut.ids), tuple(cut.word), tuple(cut.first), names, parts)
 
 

@@ -27,7 +27,8 @@ class SentenceVectors:
 
     pooling: `cls`, the vector of [CLS] (Eq. 5), or `mean`, of all tokens of the input, [CLS], prefix and [SEP] among
     them. layer: whose vectors; -1 and the number of layers: the last one's, 0: the embeddings. prefix: text before
-    every sentence. window: subwords of a sentence at most; None: as many as the encoder has positions for.
+    every sentence. window: subwords of a sentence at most; None: as many as the encoder has positions for. half: the
+    layers' matrix products, attention's among them, are in bf16, all else is as it was.
 
     Raises ValueError for a pooling or layer that there is not, and for a prefix that is too long.
     """
@@ -38,6 +39,7 @@ class SentenceVectors:
     layer: int = -1
     prefix: str = ""
     window: int | None = None
+    half: bool = False
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
@@ -73,8 +75,9 @@ class SentenceVectors:
         most = batch or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
         found = torch.zeros(len(distinct), self.encoder.config.hidden_size, device=device)
         self.encoder.eval()
-        for rows in workers.share(self._batches(distinct, most)):
-            found[rows.start : rows.stop] = self._vectors(distinct[rows.start : rows.stop], device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+            for rows in workers.share(self._batches(distinct, most)):
+                found[rows.start : rows.stop] = self._vectors(distinct[rows.start : rows.stop], device)
         workers.add_up([found])
         place = {ids: n for n, ids in enumerate(distinct)}
         return found.cpu().numpy()[[place[ids] for ids in own]]

@@ -46,18 +46,33 @@ class Tagger(nn.Module):
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
 
-def loss(logits: torch.Tensor, batch: Batch, *, reduction: str, max_loss_weight: float) -> torch.Tensor:
+def loss(
+    logits: torch.Tensor,
+    batch: Batch,
+    *,
+    reduction: str,
+    max_loss_weight: float,
+    of: tuple[int, int] | None = None,
+) -> torch.Tensor:
     """The loss of a batch of labelled sentences; with λ = max_loss_weight = 0 this is Eq. 3, else Eq. 13.
 
     logits: [P, C]. reduction: `sum_of_sentences` adds up `mean + λ max` of each sentence's token losses;
-    `mean_of_tokens` is the mean over all tokens of the batch plus λ times the mean over sentences of the max.
+    `mean_of_tokens` is the mean over all tokens of the batch plus λ times the mean over sentences of the max. of:
+    tokens and sentences of a larger batch that this one is a part of; the means are then its part in those of that.
     """
     one = torch.zeros(batch.sentences, dtype=torch.long, device=logits.device)
-    return losses(logits, batch, one, 1, reduction=reduction, max_loss_weight=max_loss_weight).sum()
+    return losses(logits, batch, one, 1, reduction=reduction, max_loss_weight=max_loss_weight, of=of).sum()
 
 
 def losses(
-    logits: torch.Tensor, batch: Batch, task: torch.Tensor, tasks: int, *, reduction: str, max_loss_weight: float
+    logits: torch.Tensor,
+    batch: Batch,
+    task: torch.Tensor,
+    tasks: int,
+    *,
+    reduction: str,
+    max_loss_weight: float,
+    of: tuple[int, int] | None = None,
 ) -> torch.Tensor:
     """`loss` of each task by itself, [tasks]. task: [sentences] the task of each sentence."""
     assert batch.labels is not None
@@ -65,16 +80,19 @@ def losses(
     highest = token.new_zeros(batch.sentences)
     highest = highest.scatter_reduce(0, batch.sentence, token, "amax", include_self=False)
     if reduction == "mean_of_tokens":
-        return _means(token, task[batch.sentence], tasks) + max_loss_weight * _means(highest, task, tasks)
+        tokens, sentences = of or (None, None)
+        return _means(token, task[batch.sentence], tasks, tokens) + max_loss_weight * _means(
+            highest, task, tasks, sentences
+        )
     value = _means(token, batch.sentence, batch.sentences) + max_loss_weight * highest
     return token.new_zeros(tasks).scatter_add(0, task, value)
 
 
-def _means(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
-    """Mean of each group's values, [groups]; 0 for none."""
+def _means(values: torch.Tensor, group: torch.Tensor, groups: int, of: int | None = None) -> torch.Tensor:
+    """Mean of each group's values, [groups]; 0 for none. of: divide by this many instead."""
     zeros = values.new_zeros(groups)
     count = zeros.scatter_add(0, group, torch.ones_like(values)).clamp(min=1)
-    return zeros.scatter_add(0, group, values) / count
+    return zeros.scatter_add(0, group, values) / (count if of is None else of)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from metaner_core.bundles.bundle import Bundle
 from metaner_core.bundles.prepare import Prepared, prepare
 from metaner_core.data.corpora import load
 from metaner_core.encoders.encoder import load_encoder
+from metaner_core.engine.config import EngineConfig
 from metaner_core.method.checkpoint import NoCheckpoints
 from metaner_core.settings import Settings, preset
 from tests.support.small import save_tiny_xlm_roberta
@@ -74,6 +75,15 @@ def test_the_bundle_finds_what_the_other_encoder_does_though_that_is_gone(other:
     expected = nearest(vectors, plain_vectors(retrieval, QUERIES), loaded.settings.neighbours)
     assert ids.tolist() == expected[0].tolist()
     np.testing.assert_allclose(similarities, expected[1], atol=1e-5)
+
+
+def test_retrieval_is_in_the_precision_that_is_asked_for(other: tuple[Prepared, str, str]) -> None:
+    exact, half = (bundle.load(other[1], config=EngineConfig(precision=p)) for p in ("fp32", "bf16"))
+    ids, similarities = exact.support(QUERIES)
+    found, near = half.support(QUERIES)
+    assert np.mean(found == ids) > 0.5  # a near tie may fall the other way
+    np.testing.assert_allclose(near, similarities, atol=1e-2)
+    assert not np.array_equal(near, similarities)
 
 
 def test_training_was_on_the_neighbours_that_it_finds(other: tuple[Prepared, str, str]) -> None:

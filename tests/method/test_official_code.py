@@ -2,22 +2,27 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from metaner_core.engine.adapting import BatchedEngine
+from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method import optim
-from metaner_core.method.adapt import steps
+from metaner_core.method.adapt import Engine, steps
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.optim import schedule
 from metaner_core.method.retrieval import SupportIndex
-from metaner_core.model.encoding import LabelSet, collate
+from metaner_core.method.tasks import masked
+from metaner_core.model.encoding import LabelSet, collate, windows
 from metaner_core.model.tagger import loss
 from metaner_core.settings import PRESETS, preset
 from tests.support.small import bert_tokenizer, encoded, tiny_bert, tiny_engine
 
 PAPER, CODE = (preset(name, window=8, window_context=3, dropout=0.0) for name in ("paper", "official-code"))
+WHOLE = preset("official-code")
 SUPPORT = np.array([[(i + 3) % 10, (i + 8) % 10] for i in range(10)])
 
 
@@ -27,7 +32,8 @@ def engine_of(settings, **changes):
 
 def test_the_rows_are_all_that_differs():
     paper, code = PAPER.to_dict(), CODE.to_dict()
-    assert {name for name in paper if paper[name] != code[name]} == {"preset", *PRESETS["official-code"]}
+    same_here = {"window"}  # which both have small
+    assert {name for name in paper if paper[name] != code[name]} | same_here == {"preset", *PRESETS["official-code"]}
 
 
 @pytest.mark.parametrize(("settings", "frozen"), [(PAPER, 3), (CODE, 4)])
@@ -101,7 +107,8 @@ def alphas(settings, monkeypatch):
 def test_inner_learning_rate(monkeypatch):
     assert alphas(PAPER, monkeypatch) == [1.0] * 5
     monkeypatch.undo()
-    assert alphas(CODE, monkeypatch) == [schedule(update, updates=20, warmup=0.1) for update in range(5)]
+    expected = [schedule(update, updates=20, warmup=0.1, kind="from_zero") for update in range(5)]
+    assert alphas(CODE, monkeypatch) == expected
 
 
 def test_loss_of_a_batch():
@@ -128,6 +135,94 @@ def test_masking(settings, expected):
     task = next(t for n in range(10) for t in trainer._tasks.of_update(n) if t.query == 0)  # has entities, and 3 and 8
     trainer.task_gradient(task, 1e-3)
     assert seen == expected
+
+
+@pytest.mark.parametrize(("settings", "further_too"), [(PAPER, True), (CODE, False)])
+def test_tokens_that_may_be_masked(settings, further_too):
+    settings = dataclasses.replace(settings, mask_ratio=1.0)
+    seen = set()
+    for n, sentence in enumerate(encoded(settings)):
+        hidden = masked(sentence, n, 0, -1, settings)
+        for i, word in enumerate(sentence.word):
+            entity, further = sentence.labels[word] != "O", i > 0 and sentence.word[i - 1] == word
+            assert (hidden[i] == -1) == (entity and (further_too or not further))
+            seen.add((entity, further))
+    assert len(seen) == 4
+
+
+def test_first_learning_rate():
+    published = [x / 0.1 if x < 0.1 else (x - 1) / (0.1 - 1) for x in (step / 3000 for step in range(3001))]
+    factors = [schedule(n, updates=WHOLE.meta_updates, warmup=0.1, kind=WHOLE.schedule) for n in range(3001)]
+    assert factors == pytest.approx(published)
+    assert factors[0] == factors[-1] == 0
+    assert schedule(0, updates=3000, warmup=0.1, kind=preset("paper").schedule) == 1 / 300
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("paper", range(100, 3001, 100)), ("official-code", range(1, 3002, 300))]
+)
+def test_looks_at_dev(name, expected, monkeypatch):
+    settings = dataclasses.replace(preset(name), window=8, window_context=3)
+    trainer = MetaTrainer(engine_of(settings), SUPPORT, [])
+    looks = []
+    monkeypatch.setattr(MetaTrainer, "meta_update", lambda self, update, optimizer: 0.0)
+    monkeypatch.setattr(MetaTrainer, "dev_scores", lambda self: SimpleNamespace(overall=SimpleNamespace(f1=0.0)))
+    keeper = SimpleNamespace(load=lambda: None, save=lambda entry, write: looks.append(entry["update"]))
+    trainer.run(keeper)
+    assert looks == [*expected]
+
+
+def windows_of_the_code(length):
+    """126 subwords at a time, 64 of them again: on to the next for as long as a window was full."""
+    found, start = [], 0
+    while True:
+        stop = min(start + 126, length)
+        found.append((start, stop))
+        start += 126 - 64
+        if stop - found[-1][0] < 126 or length == 126:
+            return found
+
+
+@pytest.mark.parametrize("length", [1, 125, 126, 127, 187, 188, 189, 249, 250, 251, 312, 400])
+def test_windows(length):
+    def read(settings):
+        rule = {"after_full": settings.last_window == "after_full"}
+        return [(w.start, w.stop) for w in windows(length, settings.window, settings.window_context, **rule)]
+
+    assert read(WHOLE) == windows_of_the_code(length)
+    more = dataclasses.replace(WHOLE, last_window="as_needed")
+    assert len(read(WHOLE)) - len(read(more)) == (length in (188, 250, 312))
+
+
+def test_a_window_with_nothing_new_in_it_predicts_nothing_twice():
+    engine = engine_of(dataclasses.replace(CODE, window=4, window_context=2))
+    full = next(s for s in engine.source if s.windows[-1].fresh == s.windows[-1].stop)
+    found = engine.plain([full])[0]
+    assert sorted(found.words) == [*range(len(full.first))]
+    assert engine.adapted([full], SUPPORT[:1])[0].words == found.words
+
+
+@pytest.mark.parametrize("kind", ["reference", "batched"])
+def test_base_model_has_one_mean_over_the_whole_batch(kind):
+    settings = preset("official-code-base", window=8, window_context=3, dropout=0.0, tasks_per_update=4)
+    engine = engine_of(settings)
+    if kind == "batched":
+        engine = BatchedEngine(*(getattr(engine, f.name) for f in dataclasses.fields(Engine)))
+    trainer = MetaTrainer(engine, SUPPORT, [], together=in_chunks if kind == "batched" else None)
+    tasks = trainer._tasks.of_update(0)
+    queries = [engine.source[task.query] for task in tasks]
+    assert len({len(s.ids) for s in queries}) > 1
+    batch = collate(queries, engine.tokenizer, label_set=engine.label_set)
+    value = torch.nn.functional.cross_entropy(engine.tagger(batch), batch.labels)
+    value.backward()
+    expected = {name: p.grad.clone() for name, p in engine.tagger.trained().items()}
+    engine.tagger.zero_grad(set_to_none=True)
+    found = list(trainer.gradients(tasks, 0.0))
+    assert sum(float(v) for _, v in found) == pytest.approx(value.item())
+    for name, p in expected.items():
+        torch.testing.assert_close(sum(g[name] for g, _ in found), p, rtol=1e-8, atol=1e-10, msg=name)
+    outer = optim.fresh("sgd", engine.tagger.trained(), 0.0)
+    assert trainer.meta_update(0, outer) == pytest.approx(value.item())
 
 
 def neighbours(settings, vectors, queries):

@@ -118,6 +118,18 @@ def test_workers_share_the_batches_and_their_sum_is_the_whole(pair, monkeypatch)
     np.testing.assert_array_equal(sum(parts), whole)
 
 
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_in_half_precision_a_vector_is_off_by_what_bf16_rounds(pair, pooling):
+    sentences = ids_of(pair[1])
+    whole, half = (SentenceVectors(*pair, pooling=pooling, half=half)(sentences) for half in (False, True))
+    off = np.linalg.norm(half - whole, axis=1) / np.linalg.norm(whole, axis=1)
+    assert half.dtype == np.float32
+    assert off.min() > 1e-4
+    assert off.max() < 0.05
+    embedded = (SentenceVectors(*pair, pooling=pooling, layer=0, half=half)(sentences) for half in (False, True))
+    np.testing.assert_array_equal(*embedded)
+
+
 def test_no_sentences_have_no_vectors(pair):
     assert SentenceVectors(*pair)([]).shape == (0, 32)
 

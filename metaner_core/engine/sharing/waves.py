@@ -44,7 +44,7 @@ class Query:
 
     @property
     def tokens(self) -> int:
-        return tokens_of(self.sentence)
+        return self.sentence.tokens
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,4 @@ def units_of(support: Support, noise: int) -> Set:
 
 
 def _tokens(unit: Unit, source: Sequence[Encoded]) -> int:
-    return tokens_of(source[unit[0]])
-
-
-def tokens_of(sentence: Encoded) -> int:
-    """Subwords and special tokens of its windows."""
-    return sum(window.stop - window.start + 2 for window in sentence.windows)
+    return source[unit[0]].tokens

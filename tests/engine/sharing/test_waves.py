@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from metaner_core.engine.sharing.waves import Query, Room, ordered, parts, plan, tokens_of, units_of
+from metaner_core.engine.sharing.waves import Query, Room, ordered, parts, plan, units_of
 from metaner_core.model.encoding import Encoded, Window
 
 
@@ -25,7 +25,7 @@ ROOMS = [Room(1, 1, 1), Room(100, 40, 100), Room(200, 200, 300), Room(400, 50, 1
 
 
 def cost(units):
-    return sum(tokens_of(SOURCE[i]) for i, _ in units)
+    return sum(SOURCE[i].tokens for i, _ in units)
 
 
 def played(found):
