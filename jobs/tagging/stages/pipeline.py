@@ -21,7 +21,7 @@ from jobs.tagging.stages.writer import write_shards
 from metaner_core.reading.source import Input
 
 SPARE = 2  # logical CPUs: looking through the input and Ray Data itself want some
-READERS_OF_A_WRITER = 4  # a sentence costs a reader some five times what it costs a writer
+READERS_OF_A_WRITER = 4  # a sentence costs a reader ten times what it costs a writer, whose disk may be slow
 
 
 @dataclasses.dataclass(frozen=True)
