@@ -11,7 +11,6 @@ again at most the shards that were in flight. <output>/manifest.json is written 
 Before a big run try `--limit 100`, and `--estimate`.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,14 +19,14 @@ import ray
 
 from jobs.common.session import connect
 from jobs.planning.plan import plan
-from jobs.planning.shards import SHARDS, Shard, done, unclaim
-from jobs.tagging.estimate import estimate_run
+from jobs.planning.shards import Shard, done, release
+from jobs.tagging.estimate import estimate_run, require_enough
 from jobs.tagging.finish import finish
 from jobs.tagging.job import Job, claim, decisive, finished, job, name, parse, with_lines
 from jobs.tagging.stages.pipeline import SPARE, Instead, dataset, with_readers
-from jobs.tagging.supervisor import start_supervisor
+from jobs.tagging.supervisor import ask, start_supervisor
 from jobs.tagging.watch import Extent, follow
-from metaner_core import storage
+from metaner_core.bundles import manifest as manifests
 from metaner_core.command import run, say
 from metaner_core.reading.source import Input, find, require_apart
 
@@ -39,10 +38,11 @@ def bulk_tag(job: Job, *, address: str | None = None, instead: Instead | None = 
 
     Runs on the Ray that is connected, else at this address; when all is done already, on none. Raises FileExistsError
     when the output holds something else, FileNotFoundError or ValueError when the output is of another run, the input,
-    its columns or its ids are not as they must be or there is no bundle, RuntimeError when the run stalls or documents
-    were lost or doubled on the way.
+    its columns or its ids are not as they must be or the bundle cannot be loaded, RuntimeError when the run stalls or
+    documents were lost or doubled on the way. Whatever fails before the first shard is begun leaves the output unused.
     """
-    model = json.loads(storage.read_bytes(storage.join(job.bundle, storage.MANIFEST)))
+    model = manifests.read(job.bundle)
+    manifests.require_usable(job.bundle, model)
     require_apart(job.source, job.output)
     found = find(job.source)
     for note in found.notes:
@@ -87,18 +87,14 @@ def _check_cluster(job: Job) -> None:
 
 
 def _planned(job: Job, found: Input, address: str | None) -> tuple[Job, list[Shard]]:
-    """The job as it runs on the Ray that is there, and its shards.
-
-    Where there is no plan in the end, whyever, the output is left unused.
-    """
+    """The job as it runs on the Ray that is there, and its shards. Whatever fails, the output is left unused."""
     try:
         connect(address, cpus=cpus(job))
         job = with_readers(job)
         _check_cluster(job)
         return job, plan(found, job.output, shard_bytes=job.shard_bytes, limit=job.limit)
     except Exception:
-        if not storage.exists(storage.join(job.output, SHARDS)):
-            unclaim(job.output)
+        release(job.output)
         raise
 
 
@@ -112,6 +108,13 @@ def _tag(job: Job, found: Input, shards: Sequence[Shard], extent: Extent, instea
 
     try:
         follow(pipeline, supervisor, extent, every=job.every_seconds, stall=60 * job.stall_minutes)
+    except Exception:
+        begun, refusal = ask(supervisor.beginning.remote())
+        if not begun:
+            release(job.output)
+        if refusal is not None:
+            raise ValueError(refusal) from None
+        raise
     finally:
         ray.kill(supervisor)
 
@@ -135,6 +138,7 @@ def main() -> None:
     options = parse()
     told = job(options)
     if options.estimate is not None:
+        require_enough(options.estimate)
         connect(options.address, cpus=cpus(told))
         say(estimate_run(told, documents=options.estimate, price=options.price))
     else:

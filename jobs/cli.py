@@ -20,7 +20,7 @@ COMMANDS = {  # name: module whose main() it is, and what it does
     "demo": ("jobs.demo", "the whole road in minutes on embedded data"),
     "corpora": ("metaner_core.data.corpora", "check labelled files and count what is in them"),
     "neighbours": ("metaner_core.bundles.neighbours", "what retrieval finds: similarity, support sets, entity types"),
-    "bench": ("metaner_core.engine.bench", "how fast tagging and meta-training are on this machine"),
+    "bench": ("metaner_core.engine.bench.__main__", "how fast tagging and meta-training are on this machine"),
 }
 EXAMPLES = (
     'metaner try out/bundle "Angela Merkel besuchte Paris."',

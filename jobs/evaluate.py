@@ -25,10 +25,11 @@ from rich.text import Text
 
 from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
-from jobs.common.options import add_engine_option, add_ray_options
+from jobs.common.options import add_engine_option, add_ray_options, require_at_least
 from jobs.common.progress import told
-from jobs.common.session import connect, quiet
+from jobs.common.session import connect, got, quiet, refusing
 from metaner_core import storage
+from metaner_core.bundles import manifest as manifests
 from metaner_core.command import run, say
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
@@ -84,7 +85,7 @@ def evaluate(
 ) -> list[Result]:
     """Score the bundle at uri on every test, on the connected Ray; only counts come back to the driver.
 
-    changes: see `Settings.adapting`.
+    changes: see `Settings.adapting`. Raises ValueError when an actor cannot load the bundle.
     """
     rows = [
         {"test": t.name, "types": list(t.types), "words": list(s.words), "labels": list(s.labels)}
@@ -95,7 +96,7 @@ def evaluate(
     data = ray.data.from_items(rows, override_num_blocks=max(actors, min(len(rows) // TOGETHER, 200)))
     quiet()  # Ray Data sets up its log with the first dataset
     with told() as board:
-        found = data.map_batches(
+        scored = data.map_batches(
             Scorer,
             fn_constructor_args=(uri, gpu, threads, config, changes, board, len(rows)),
             batch_size=TOGETHER,
@@ -103,7 +104,14 @@ def evaluate(
             compute=ray.data.ActorPoolStrategy(size=actors),
             num_cpus=1,
             num_gpus=1 if gpu else 0,
-        ).take_all()
+        )
+        try:
+            found = scored.take_all()
+        except Exception:
+            why: str | None = got(board.refused.remote())
+            if why is not None:
+                raise ValueError(why) from None
+            raise
     return [_result(test, [row for row in found if row["test"] == test.name]) for test in tests]
 
 
@@ -139,7 +147,8 @@ class Scorer:
 
         if not gpu:
             torch.set_num_threads(threads)
-        self.bundle = bundle.load(uri, device=device(gpu), config=config, changes=changes)
+        with refusing(lambda why: ray.get(board.refuse.remote(why))):
+            self.bundle = bundle.load(uri, device=device(gpu), config=config, changes=changes)
         self.board, self.total, self.done, self.told = board, total, 0, time.monotonic()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -287,10 +296,14 @@ def main() -> None:
     options = parser.parse()
     if options.output:
         storage.require_unused(options.output, "result")
+    require_at_least(options, limit=1, actors=1, threads=1)
+    if options.file and list(options.corpus) != list(DEFAULT):
+        parser.error("--file is scored in place of a --corpus: give one or the other")
     if options.types and not options.file:
         parser.error("--types says what --file has; the types of a --corpus are known: leave it out")
     uri = storage.absolute(options.bundle)
-    manifest = json.loads(storage.read_bytes(storage.join(uri, storage.MANIFEST)))
+    manifest = manifests.read(uri)
+    manifests.require_usable(uri, manifest)
     types = manifest["settings"]["types"]
     if options.file:
         own = [t.strip() for t in options.types.split(",") if t.strip()] if options.types else None

@@ -59,6 +59,8 @@ def pretrain(job: Job) -> dict[str, Any]:
     if not storage.unfinished(job.output):  # whose leavings those are is known when the text is packed
         storage.require_unused(job.output, "encoder")
     packed = job.packed or pack_text(job)
+    if not storage.exists(storage.join(packed, MANIFEST)):
+        raise FileNotFoundError(f"{packed}: no packed text is there; give the folder that was packed, or --text")
     manifest = json.loads(storage.read_bytes(storage.join(packed, MANIFEST)))
     with gc_paused():  # late: torch and transformers come along
         from metaner_core.pretrain.loop import run_name

@@ -266,6 +266,9 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     return dict(_parse(pair, kinds) for pair in pairs)
 
 
+KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
 def _parse(pair: str, kinds: Mapping[str, Any]) -> tuple[str, Any]:
     name, equals, text = pair.partition("=")
     if not equals or name not in kinds:
@@ -277,4 +280,4 @@ def _parse(pair: str, kinds: Mapping[str, Any]) -> tuple[str, Any]:
             return name, {"true": True, "false": False}[text.lower()]
         return name, tuple(text.split(",")) if name == "types" else kinds[name](text)
     except (KeyError, ValueError):
-        raise ValueError(f"--set {pair!r}: {text!r} is no {getattr(kinds[name], '__name__', kinds[name])}") from None
+        raise ValueError(f"--set {pair!r}: {text!r} is not {KINDS.get(kinds[name], 'right')}") from None

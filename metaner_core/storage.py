@@ -63,6 +63,8 @@ def read_bytes(uri: str) -> bytes:
         except (FileNotFoundError, IsADirectoryError):
             raise FileNotFoundError(f"{uri}: there is no such file") from None
         except OSError as error:
+            if not is_remote(uri) and Path(path).is_dir():
+                raise IsADirectoryError(f"{uri} is a folder; give a file") from None
             # Arrow takes an answer 503 for a failure if it is longer than the file asked for.
             if "flush response stream" not in str(error) or attempt == ATTEMPTS - 1:
                 raise
@@ -172,13 +174,25 @@ def exists(uri: str) -> bool:
 
 def require_unused(uri: str, what: str, *, run: str | None = None) -> None:
     """Raises FileExistsError when anything lies at uri, unless this very run was stopped while it published there:
-    nothing else is ever overwritten. run: a name that stands for all that decides what is published."""
+    nothing else is ever overwritten. run: a name that stands for all that decides what is published. Likewise
+    NotADirectoryError or PermissionError when nothing could be written there, as far as that is known beforehand."""
     if run is not None and unfinished(uri) == run:
         return
+    if not is_remote(uri):
+        _require_writable(Path(absolute(uri)))
     if (exists(uri) and not _is_folder(uri)) or list_files(uri):
-        raise FileExistsError(
-            f"{uri} already holds files; a {what} is never overwritten: name another path or delete it"
+        one = f"an {what}" if what[0] in "aeiou" else f"a {what}"
+        raise FileExistsError(f"{uri} already holds files; {one} is never overwritten: name another path or delete it")
+
+
+def _require_writable(path: Path) -> None:
+    above = next(folder for folder in path.parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise NotADirectoryError(
+            f"{path}: {above} is no folder; give a path whose folders are folders or not there yet"
         )
+    if not os.access(above if not path.is_dir() else path, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path}: nothing can be written in {above}; give a place where you may write")
 
 
 def unfinished(uri: str) -> str | None:

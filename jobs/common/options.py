@@ -25,3 +25,11 @@ def add_engine_option(parser: argparse.ArgumentParser, *, precision: bool = True
             choices=PRECISIONS,
             help="of the matrix products; what bf16 changes: docs/findings/engine.md (default: fp32)",
         )
+
+
+def require_at_least(options: argparse.Namespace, **least: int) -> None:
+    """Raises ValueError listing every option that has a smaller value."""
+    given = ((name, value, n) for name, n in least.items() if (value := getattr(options, name)) is not None)
+    bad = [f"--{name.replace('_', '-')} is {value}; least is {n}" for name, value, n in given if value < n]
+    if bad:
+        raise ValueError("\n  ".join(["options:", *bad]))

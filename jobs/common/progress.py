@@ -13,11 +13,18 @@ POLL_SECONDS = 2.0
 
 
 class Board:
-    """Holds what workers have posted until the driver takes it: lines, and sums of counts."""
+    """Holds what workers have posted until the driver takes it: lines, sums of counts, why one did not come to be."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.counts: dict[str, int] = {}
+        self.refusal: str | None = None
+
+    def refuse(self, why: str) -> None:
+        self.refusal = why
+
+    def refused(self) -> str | None:
+        return self.refusal
 
     def post(self, line: str) -> None:
         self.lines.append(line)

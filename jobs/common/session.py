@@ -2,9 +2,14 @@
 
 import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
+
+from metaner_core.command import USERS_ERRORS, told
 
 # glibc gives freed tensors back to the system and faults every page in again; on virtual machines that costs a factor
 # of 3 to 8. These keep the memory. (torch's THP_MEM_ALLOC_ENABLE brings the faults back.)
@@ -40,3 +45,21 @@ def quiet() -> None:
     for name in ("ray.data", "ray.data._internal.progress", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+@contextmanager
+def refusing(tell: Callable[[str], object]) -> Iterator[None]:
+    """In an actor's constructor, tell the driver of a user's error: Ray keeps a text of the traceback, no error."""
+    try:
+        yield
+    except USERS_ERRORS as error:
+        tell(told(error))
+        raise
+
+
+def got(answer: Any) -> Any:
+    """What Ray tasks return, in place of `ray.get`. Raises what they raised, as they raised it."""
+    try:
+        return ray.get(answer)
+    except RayTaskError as error:
+        raise (error.cause or error) from None

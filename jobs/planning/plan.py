@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 import ray
-from ray.exceptions import RayTaskError
 
+from jobs.common.session import got
 from jobs.planning import ids
 from jobs.planning.shards import PLAN, SHARDS, Shard, pack, read_json
 from metaner_core import storage
@@ -89,12 +89,12 @@ def _all(tasks: list[ray.ObjectRef]) -> int:
     while left:
         ready, left = ray.wait(left, num_returns=len(left), timeout=1)
         try:
-            total += sum(ray.get(ready))
-        except Exception as error:
+            total += sum(got(ready))
+        except Exception:
             for task in left:
                 ray.cancel(task, force=True)
             ray.wait(left, num_returns=len(left)) if left else None
-            raise (error.cause or error if isinstance(error, RayTaskError) else error) from None
+            raise
         if left and time.monotonic() - said > SAID_SECONDS:
             said = time.monotonic()
             print(f"looked through {len(tasks) - len(left):,}/{len(tasks):,} parts of the input", flush=True)

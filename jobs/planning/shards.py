@@ -95,10 +95,13 @@ def read_json(uris: Iterable[str]) -> Iterator[Any]:
             yield json.loads(future.result())
 
 
-def unclaim(output: str) -> None:
-    """Leave an output as unused as it was, before anything was tagged: without run.json and plan/."""
-    assert not storage.list_files(storage.join(output, DONE)), "what is done is not thrown away"
-    for file in [*storage.list_files(storage.join(output, PLAN)), storage.join(output, RUN)]:
+def release(output: str) -> None:
+    """Leave an output as unused as it was, without run.json and plan/, if nothing but these was written there."""
+    plan = storage.join(output, PLAN, "")
+    files = storage.list_files(output)
+    if any(file != storage.join(output, RUN) and not file.startswith(plan) for file in files):
+        return
+    for file in sorted(files, reverse=True):  # run.json last: stopped on the way, the run still has its output
         storage.delete(file)
     if not storage.is_remote(output):
         for folder in (Path(storage.absolute(output), PLAN), Path(storage.absolute(output))):

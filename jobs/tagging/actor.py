@@ -33,9 +33,9 @@ class TagActor:
             from jobs.tagging import model
 
         self.tell = Teller(supervisor)
-        self.bundle = model.load(job, self.tell)
         self.job, self.found, self.supervisor, self.tag = job, found, supervisor, tag or model.iter_documents
         self.worker, self.actor = here()
+        self.bundle = model.load_watched(job, supervisor, self.tell)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         for line in rows["shard"].to_pylist():

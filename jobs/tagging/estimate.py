@@ -15,9 +15,11 @@ import pyarrow as pa
 import ray
 
 from jobs.common.imports import gc_paused
+from jobs.common.session import got
 from jobs.tagging.job import Job, with_lines
 from jobs.tagging.stages.pipeline import with_readers
 from jobs.tagging.write import parquet_bytes
+from metaner_core.bundles import manifest as manifests
 from metaner_core.command import say
 from metaner_core.reading.files import Cutter, Stretch, documents, read
 from metaner_core.reading.source import Input, find
@@ -31,15 +33,15 @@ SEED = 0
 
 def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Estimate:
     """Tag so many documents on one actor of the connected Ray. price: of one actor for an hour."""
-    if documents < PLACES:
-        raise ValueError(f"an estimate of {documents} documents says nothing: draw {PLACES} or more")
+    require_enough(documents)
+    manifests.require_usable(job.bundle, manifests.read(job.bundle))
     found = find(job.source)
     for note in found.notes:
         say(note)
     job = with_readers(with_lines(job, found))
     chosen = random.Random(SEED).sample(range(len(found.files)), min(FILES, len(found.files)))
     together = max(1, min(job.batch_size, documents // PLACES))
-    looked = ray.get([_look.remote(found, file, together, documents // together + 1) for file in chosen])
+    looked = got([_look.remote(found, file, together, documents // together + 1) for file in chosen])
     some = sum(n for n, _, _ in looked)
     if not some:
         raise ValueError(f"{job.source.uri}: no document in {len(chosen)} of its files; give an input that has some")
@@ -49,7 +51,7 @@ def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Est
     say(f"{'about ' if total != some else ''}{total:,} documents; tagging some from {len(places)} places")
     options = {"num_cpus": 1, "num_gpus": 1 if job.gpu else 0}
     actor: Any = ray.remote(Sampler).options(**options).remote(job, found)  # type: ignore[union-attr]
-    sample, startup = ray.get(actor.tag.remote(places))
+    sample, startup = got(actor.tag.remote(places))
     wanted = min(total, job.limit or total)
     text = round(sum(size for _, size, _ in looked) / some * wanted)
     return estimate(
@@ -61,6 +63,14 @@ def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Est
         price=price,
         startup_seconds=startup,
     )
+
+
+def require_enough(documents: int) -> None:
+    """Raises ValueError for a sample that says nothing."""
+    if documents < PLACES:
+        raise ValueError(
+            f"an estimate of {documents} documents says nothing: draw {PLACES} or more (--estimate {PLACES})"
+        )
 
 
 @ray.remote(num_cpus=1, max_retries=3)
@@ -93,17 +103,22 @@ class Sampler:
     """An actor that tags as a run's would, reading and making rows itself."""
 
     def __init__(self, job: Job, found: Input) -> None:
+        self.job, self.found = job, found
+
+    def load(self) -> None:
+        """By itself, for of an error in a constructor Ray keeps the text only."""
         started = time.monotonic()
         with gc_paused():
             from jobs.tagging import model
             from jobs.tagging.stages import late
 
-        self.job, self.found, self.late = job, found, late
-        self.bundle = model.load(job)
+        self.late = late
+        self.bundle = model.load(self.job)
         self.startup = time.monotonic() - started
 
     def tag(self, places: Sequence[Stretch]) -> tuple[list[Sampled], float]:
         """What was drawn and what it took, and the seconds that an actor needs before its first document."""
+        self.load()
         self._tag(places[0])  # the first time is slow
         found = [self._tag(place) for place in places]
         tables = [table for table, _ in found]

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Job:
         bad = [f"{name} is {n}; least is 1" for name, n in numbers.items() if n is not None and n < 1]
         bad += [f"readers is {self.readers}; least is 0"] if (self.readers or 0) < 0 else []
         numbers = {name: getattr(self, name) for name in ("shard_mb", "stall_minutes", "every_seconds")}
-        bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if n <= 0]
+        bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if not 0 < n < math.inf]
         if bad:
             raise ValueError("bulk tagging:\n  " + "\n  ".join(bad))
         EngineConfig(self.engine, self.precision)
@@ -130,11 +131,9 @@ def claim(output: str, facts: Mapping[str, Any]) -> float:
     if different:
         more = f"\n  and {len(different) - NAMED:,} more" if len(different) > NAMED else ""
         older = any(line.startswith("versions") for line in different)
-        remedy = (
-            "the metaner that began it (rows of two do not mix)"
-            if older
-            else "the input, bundle and options of that run"
-        )
+        began = run["facts"]["versions"].get("metaner")
+        version = f"metaner {began}, which began it" if began else "the metaner that began it"
+        remedy = f"{version} (rows of two do not mix)," if older else "the input, bundle and options of that run"
         raise ValueError(
             f"{output} was begun by a run that differs in\n  " + "\n  ".join(different[:NAMED]) + more + "\n"
             f"Take {remedy} to go on with it, or give another --output"
@@ -197,7 +196,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--every-seconds", type=float, default=10, help="between lines of progress (default: 10)")
     group.add_argument("--stall-minutes", type=float, default=30, help="without progress, then end (default: 30)")
     add_ray_options(parser)
-    return parser.parse(arguments)
+    options = parser.parse(arguments)
+    if options.price is not None and options.estimate is None:
+        raise ValueError("--price says what an hour costs in an --estimate: give --estimate too, or leave --price out")
+    if options.price is not None and not 0 <= options.price < math.inf:
+        raise ValueError(f"--price is {options.price:g}; it must be a number from 0 on")
+    return options
 
 
 def _input_options(group: Any) -> None:

@@ -63,6 +63,9 @@ class Supervisor:
         self.name = uuid.uuid4().hex
         self.running: dict[str, _Attempt] = {}
         self.finished = 0
+        self.begun = False
+        self.refusal: str | None = None
+        self.loading = 0  # actors that load the bundle, or ended while they did
         self.counts = Counter[str]()
         self.deaths = self.found_out = 0
         self.heard = time.monotonic()
@@ -73,6 +76,29 @@ class Supervisor:
         self._read, self._ahead = set[str](), set[str]()
         self._ended = False
         self._metrics = Metrics()
+
+    def enter(self, actors: int) -> None:
+        """An actor, of so many that there should be, is going to load the bundle. Raises RuntimeError when too many
+        before it did not come to the end of that: Ray would start another for ever."""
+        self.loading += 1
+        if (ended := self.loading - actors) >= MOST_DEATHS:
+            self.refuse(
+                f"{ended} actors ended while they loaded the bundle. If they ran out of memory, "
+                "start the job again with fewer --actors for each machine, or on larger ones"
+            )
+            raise RuntimeError(self.refusal)
+
+    def loaded(self) -> None:
+        """One has loaded it."""
+        self.loading -= 1
+
+    def refuse(self, why: str) -> None:
+        """An actor cannot load the bundle, by a fault of the user's."""
+        self.refusal = why
+
+    def beginning(self) -> tuple[bool, str | None]:
+        """Whether any shard was begun, but for its being read, and why an actor did not come to be."""
+        return self.begun, self.refusal
 
     async def room(self, shard: str, most: int) -> None:
         """Wait until a reader may begin the shard: fewer than `most` are ahead, begun by a reader and by no actor yet.
@@ -98,6 +124,7 @@ class Supervisor:
         passed = before is not None and before.worker is None
         counts = before.counts if passed and before is not None else {}
         self.running[shard] = _Attempt(worker, process, time.monotonic(), stage, counts=counts)
+        self.begun |= stage != READ  # reading leaves nothing behind
         if stage == TAG:
             self._ahead.discard(shard)
         self.heard = time.monotonic()
@@ -205,7 +232,9 @@ class Supervisor:
             )
 
     def _attempt(self, shard: str) -> _Attempt:
-        return self.running.setdefault(shard, _Attempt("an actor", None, time.monotonic()))
+        attempt = self.running.setdefault(shard, _Attempt("an actor", None, time.monotonic()))
+        self.begun |= attempt.stage != READ
+        return attempt
 
     def _count(self, attempt: _Attempt, counts: Mapping[str, int]) -> None:
         for name, value in counts.items():

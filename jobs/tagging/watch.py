@@ -13,14 +13,14 @@ from ray.actor import ActorHandle
 from rich.progress import BarColumn, Progress, TextColumn
 
 from jobs.tagging.supervisor import ask
-from metaner_core.command import say
+from metaner_core.command import Ended, say
 from metaner_core.text import schema
 
 POLL_SECONDS = 1.0
 END_SECONDS = 20.0  # for the pipeline to notice that its actors are gone
 
 
-class Stalled(RuntimeError):
+class Stalled(Ended):
     """Nothing was heard of any actor for too long."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.common.options import add_ray_options
+from jobs.common.options import add_ray_options, require_at_least
 from metaner_core import storage
 
 
@@ -33,6 +33,7 @@ def add_training_options(parser: argparse.ArgumentParser, *, output: str, storag
 
 
 def training_run(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a TrainingRun from parsed options."""
+    """The fields of a TrainingRun from parsed options. Raises ValueError listing every number that cannot be."""
+    require_at_least(options, workers=1, threads=1, max_failures=-1)
     places = {"output": storage.absolute(options.output), "storage": storage.absolute(options.storage)}
     return places | {name: getattr(options, name) for name in ("workers", "gpu", "threads", "max_failures")}

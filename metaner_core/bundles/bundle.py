@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core import __version__, storage
-from metaner_core.bundles.manifest import MANIFEST, written_by
+from metaner_core.bundles.manifest import FORMAT, MANIFEST, not_whole, read, size_problems, written_by
 from metaner_core.bundles.prepare import Prepared
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import fingerprint
@@ -41,7 +41,6 @@ from metaner_core.model.inputs import Input, Inputs
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import Settings
 
-FORMAT = 1
 ENCODER, RETRIEVAL = "encoder", "retrieval"  # folders
 
 
@@ -162,6 +161,7 @@ def load(
     Raises FileNotFoundError or ValueError naming every file that is missing or altered, and ValueError when the
     retrieval encoder cannot be the one that made the index.
     """
+    read(uri)  # before all of it is downloaded
     with storage.local_copy(uri) as folder:
         manifest = _verified(folder, uri)
         settings = Settings.from_dict(manifest["settings"]).adapting(changes or {})
@@ -213,23 +213,12 @@ def _load_theta(tagger: Tagger, theta: Mapping[str, torch.Tensor]) -> None:
 
 
 def _verified(folder: Path, uri: str) -> dict[str, Any]:
-    if not (folder / MANIFEST).is_file():
-        raise FileNotFoundError(f"{uri} is no bundle, or was not written to its end: it has no {MANIFEST}")
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    if manifest.get("format") != FORMAT:
-        raise ValueError(
-            f"{uri}: bundle format {manifest.get('format')}, but metaner {__version__} reads {FORMAT}: "
-            "it was made by a newer metaner, or is none of its bundles; upgrade, or make the bundle again"
-        )
-    problems = []
+    manifest = read(str(folder), told=uri)
+    sizes = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
+    problems = size_problems(manifest, sizes)
     for name, facts in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            problems.append(f"{name} is missing")
-        elif path.stat().st_size != facts["bytes"]:
-            problems.append(f"{name} has {path.stat().st_size} bytes instead of {facts['bytes']}")
-        elif _sha256(path) != facts["sha256"]:
+        if sizes.get(name) == facts["bytes"] and _sha256(folder / name) != facts["sha256"]:
             problems.append(f"{name} was altered: its SHA-256 is not the manifest's")
     if problems:
-        raise ValueError(f"bundle {uri} is not whole: {'; '.join(problems)}. Copy it again or rebuild it")
+        raise ValueError(not_whole(uri, problems))
     return manifest

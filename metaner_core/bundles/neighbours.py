@@ -93,6 +93,11 @@ def table(found: Sequence[Neighbours], title: str) -> Table:
     return made
 
 
+def retrieval_of(options: argparse.Namespace) -> tuple[Support, Sequence[Sentence], Settings]:
+    """What the options of `add_retrieval` ask for."""
+    return _of_bundle(options) if options.bundle else _of_encoder(options)
+
+
 def _of_encoder(options: argparse.Namespace) -> tuple[Support, Sequence[Sentence], Settings]:
     """Retrieval among an English corpus's training sentences, as a bundle would have it."""
     changes = {**parse_overrides(options.set), "retrieval_encoder": options.encoder}
@@ -109,10 +114,8 @@ def _of_bundle(options: argparse.Namespace) -> tuple[Support, Sequence[Sentence]
     return loaded.support, loaded.source, loaded.settings
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = CommandParser(
-        "metaner_core.bundles.neighbours", "What retrieval finds for sentences of labelled corpora.", EXAMPLES
-    )
+def add_retrieval(parser: argparse.ArgumentParser) -> None:
+    """Options that say whose retrieval it is, and among which sentences."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--bundle", help="folder or s3:// prefix: its retrieval, among its own sentences")
     which.add_argument(
@@ -121,12 +124,22 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", default="embedded-en", help="with --encoder: whose train sentences are found")
     sets = "replace a setting: pooling, layer, prefix with --encoder, neighbours with either"
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help=sets)
+    parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = CommandParser(
+        "metaner_core.bundles.neighbours", "What retrieval finds for sentences of labelled corpora.", EXAMPLES
+    )
+    add_retrieval(parser)
     parser.add_argument("--corpus", nargs="+", default=DEFAULT, help=f"of {', '.join(corpora.CORPORA)}")
     parser.add_argument("--split", help="default: dev of English corpora, test of others")
-    parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
     parser.add_argument("--limit", type=int, help="only the first N sentences of each corpus")
     parser.add_argument("--output", help="a JSON file of the figures; must not exist")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.limit is not None and options.limit < 1:
+        raise ValueError(f"--limit is {options.limit}; least is 1")
+    return options
 
 
 def _split(name: str) -> str:
@@ -147,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts = {name: _sentences(name, split, options) for name, split in splits.items()}
     console = Console(width=110)
     with console.status("encoding the source sentences"):
-        support, source, settings = _of_bundle(options) if options.bundle else _of_encoder(options)
+        support, source, settings = retrieval_of(options)
     found = []
     for name, sentences in parts.items():
         types = [t for t in settings.types if t in corpora.CORPORA[name].types]

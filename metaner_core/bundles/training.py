@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from metaner_core.method.checkpoint import Checkpoints
 
+CORPUS = "embedded-en"
 EXAMPLES = ("--encoder e5-small --corpus conll2003-en --data DATA --output out/bundle",)
 
 
@@ -140,7 +141,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one hyper-parameter")
     parser.add_argument("--seed", type=int, help="the same as --set seed=N")
     parser.add_argument("--encoder", default="embedded", help="`embedded`, `e5-small`, a folder, s3:// or a hub name")
-    parser.add_argument("--corpus", default="embedded-en", help=f"one of {', '.join(corpora.CORPORA)}")
+    parser.add_argument("--corpus", default=CORPUS, help=f"one of {', '.join(corpora.CORPORA)}")
     parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
     parser.add_argument("--train", help="your own column file in place of --corpus")
     parser.add_argument("--dev", help="goes with --train")
@@ -150,6 +151,8 @@ def from_options(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a MetaTraining but the engine. Raises ValueError for options that do not go together."""
     if bool(options.train) != bool(options.dev):
         raise ValueError("--train and --dev go together: give both, or neither and a --corpus")
+    if options.train and options.corpus != CORPUS:
+        raise ValueError("--train and --dev stand in place of a --corpus: give one or the other")
     overrides = parse_overrides(options.set) | ({} if options.seed is None else {"seed": options.seed})
     settings = preset(options.preset, **overrides)
     if options.train:

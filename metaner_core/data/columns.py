@@ -148,7 +148,7 @@ def _check_tag(where: str, tag: str, types: Collection[str]) -> None:
     if prefix != "O" and type_ not in types:
         raise ValueError(
             f"{where}: tag {tag!r} has type {type_!r}, expected one of {', '.join(types)}; "
-            "rename it or add it to the types"
+            "rename it or name it among the types (--types, for meta-train --set types=...)"
         )
 
 

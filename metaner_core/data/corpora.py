@@ -142,7 +142,7 @@ def _folder(spec: CorpusSpec, data: str | Path | None) -> str:
     if data is None:
         raise ValueError(
             f"{spec.name} does not come with the package; give the folder or s3:// prefix that holds "
-            f"{spec.name}/{next(iter(spec.files.values()))} as data"
+            f"{spec.name}/{next(iter(spec.files.values()))} as --data"
         )
     return f"{str(data).rstrip('/')}/{spec.name}"
 

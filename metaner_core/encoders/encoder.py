@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
-from metaner_core.encoders.source import located
+from metaner_core.encoders.source import CHOICES, located
 
 LAYER = {  # the parameters of a layer that this file knows what to do with
     f"{module}.{kind}"
@@ -59,8 +59,9 @@ def _quietly(source: str) -> Iterator[None]:
     hf_logging.disable_progress_bar()
     try:
         yield
-    except OSError as error:
-        raise ValueError(f"encoder {source!r} cannot be loaded: {error}") from error
+    except (OSError, ValueError) as error:  # the first of its lines: those after it are about transformers' insides
+        why = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".: ")
+        raise ValueError(f"encoder {source!r} cannot be loaded: {why}; {CHOICES}") from error
     finally:
         hf_logging.set_verbosity(before)
 

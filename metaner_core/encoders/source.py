@@ -8,6 +8,7 @@ from metaner_core import storage
 from metaner_core.encoders import e5_small
 from metaner_core.uris import SCHEME
 
+CHOICES = f"give a folder, s3://, a hub name that this machine reaches, `embedded` or `{e5_small.NAME}`"
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "encoder"
 
 
@@ -42,6 +43,8 @@ def require_source(source: str) -> None:
     else:
         there = Path(source).is_dir() or not source.startswith(("/", ".", "~"))
     if not there:
+        raise FileNotFoundError(f"encoder {source!r}: there is no such folder; {CHOICES}")
+    if not storage.is_remote(source) and Path(source).is_dir() and not Path(source, "config.json").is_file():
         raise FileNotFoundError(
-            f"encoder {source!r}: there is no such folder; give one, s3://, a hub name, `embedded` or `{e5_small.NAME}`"
+            f"encoder {source!r}: this folder has no config.json, so it holds no encoder; {CHOICES}"
         )

@@ -1,18 +1,11 @@
 """Raw text for pre-training: the lines of each language and translation pairs; plain, gz, xz or zst, local or s3://."""
 
-import codecs
-import io
-import lzma
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, cast
 
-import pyarrow as pa
-import pyarrow.fs as pafs
+from metaner_core.text.raw import files, info, lines
 
-from metaner_core import storage
-
-DAMAGED = (OSError, EOFError, lzma.LZMAError, pa.ArrowInvalid)
+__all__ = ["Texts", "lines", "pairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +29,7 @@ class Texts:
     def resolved(self) -> "Texts":
         """The same with folders replaced by their files. Raises FileNotFoundError for what is not there."""
         mono, translations = (
-            {language: tuple(file for uri in uris for file in _files(uri)) for language, uris in part.items()}
+            {language: tuple(file for uri in uris for file in files(uri)) for language, uris in part.items()}
             for part in (self.mono, self.translations)
         )
         return Texts(mono=mono, translations=translations)
@@ -47,68 +40,9 @@ class Texts:
         for part, languages in (("mono", self.mono), ("translations", self.translations)):
             for language, uris in sorted(languages.items()):
                 for uri in uris:
-                    info = _info(uri)
-                    rows.append((part, language, uri, info.size or 0, info.mtime_ns or 0))
+                    facts = info(uri)
+                    rows.append((part, language, uri, facts.size or 0, facts.mtime_ns or 0))
         return rows
-
-
-def _info(uri: str) -> pafs.FileInfo:
-    fs, path = storage.filesystem(uri)
-    return fs.get_file_info(path)
-
-
-def _files(uri: str) -> list[str]:
-    uri = storage.absolute(uri)
-    if _info(uri).type == pafs.FileType.File:
-        return [uri]
-    if not (found := storage.list_files(uri)):
-        raise FileNotFoundError(f"{uri}: there is no such file, and no file below it; check the path of the text")
-    return found
-
-
-def lines(uris: Iterable[str]) -> Iterator[str]:
-    """The lines of several files, blank ones left out.
-
-    Raises ValueError naming file and line for bytes that are not UTF-8, a damaged file and a file without text.
-    """
-    for uri in uris:
-        empty = True
-        for number, raw in enumerate(_raw_lines(uri), 1):
-            line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-            try:
-                text = line.decode("utf-8").strip(" \t\r\n")
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{uri}, line {number}: not UTF-8 ({error.reason}); convert the file") from None
-            if text:
-                empty = False
-                yield text
-        if empty:
-            raise ValueError(f"{uri} holds no text: leave it out or check how it was made")
-
-
-def _raw_lines(uri: str) -> Iterator[bytes]:
-    with _opened(uri) as stream:
-        rows = iter(stream)
-        while True:
-            try:
-                row = next(rows, None)
-            except DAMAGED as error:
-                raise ValueError(f"{uri} is damaged or not what its name says: {error}") from error
-            if row is None:
-                return
-            yield row
-
-
-def _opened(uri: str) -> IO[bytes]:
-    """A decompressed stream, by the file's ending (pyarrow knows gz and zst, not xz)."""
-    fs, path = storage.filesystem(uri)
-    try:
-        if path.endswith(".xz"):
-            packed = cast(IO[bytes], fs.open_input_stream(path, compression=None))
-            return cast(IO[bytes], io.BufferedReader(lzma.LZMAFile(packed), 2**20))  # type: ignore[type-var]
-        return cast(IO[bytes], io.BufferedReader(fs.open_input_stream(path, compression="detect"), 2**20))  # type: ignore[type-var]
-    except (FileNotFoundError, IsADirectoryError):
-        raise FileNotFoundError(f"{uri}: there is no such file") from None
 
 
 def pairs(uris: Iterable[str]) -> Iterator[tuple[str, str] | None]:

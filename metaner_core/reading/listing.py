@@ -47,8 +47,16 @@ def files(uri: str) -> tuple[str, list[storage.Listed]]:
         return meant.folder.rpartition("/")[0], found
     found = [file for file in found if meant.takes(file.uri)]
     if not found:
-        raise FileNotFoundError(f"{uri}: there is no such input; name a file, a folder with files in it, or a pattern")
+        raise FileNotFoundError(f"{uri}: {_why_none(meant)}; name a file, a folder with files in it, or a pattern")
     return meant.folder, found
+
+
+def _why_none(meant: Wanted) -> str:
+    if meant.pattern is not None:
+        return "no file matches this pattern"
+    if not storage.exists(meant.folder):
+        return "there is no such input"
+    return "no file is in this folder but such as begin with _ or ., which are left out"
 
 
 def _is_hidden(name: str) -> bool:

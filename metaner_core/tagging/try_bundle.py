@@ -36,7 +36,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("text", metavar="TEXT", nargs="*", help="what to tag (default: every line of standard input)")
     parser.add_argument("--unadapted", action="store_true", help="do not adapt the model to each sentence")
     parser.add_argument("--language", metavar="CODE", help="of all texts, such as de (default: found out)")
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)  # options may stand before the text
 
 
 def _try(options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import spacy
 from spacy.language import Language
@@ -34,6 +35,7 @@ _SPACED_WITHOUT_RULES = frozenset({"ko", "vi"})  # spaCy's rules need further pa
 _LATIN = re.compile(r"[0-9A-Za-z０-９Ａ-Ｚａ-ｚ\u00c0-\u024f]")
 _LINE_END = r"(?>\r\n|[\r\n\v\f\x85\u2028])"
 _GAPS = {FLOW: re.compile(rf"{_LINE_END}\s*?{_LINE_END}|\u2029"), BLOCK: re.compile(rf"{_LINE_END}|\u2029")}
+LEADING = frozenset("เแโใไເແໂໃໄ")
 INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # control, format (marks, zero width), white space
 # Signs that end a sentence in some script, all but the full stop, are words of their own: spaCy's list, and Tibetan's.
 _ENDS = "".join({*Sentencizer.default_punct_chars} - {"."}) + "\u0f0d-\u0f12\u0f14\u17d4\u17d5"
@@ -94,7 +96,7 @@ def _rules(code: str) -> Language:
     except ImportError:  # no such language, or one that needs a further package
         return _rules(wider(code) or UNKNOWN)
     # What each new word is like (a number, a URL, ...) takes spaCy a fifth of the time, and nobody asks.
-    nlp.vocab.lex_attr_getters = {}
+    nlp.vocab.lex_attr_getters = {}  # type: ignore[attr-defined]
     return nlp
 
 
@@ -191,15 +193,30 @@ def _ended(word: Word, nlp: Language, *, last: bool) -> Iterator[Word]:
 
 
 def _cut(words: list[Word]) -> Iterator[list[Word]]:
-    """The words in as few lists as hold them all, no list longer than a sentence may be."""
-    start = letters = 0
-    for at, word in enumerate(words):
-        letters += len(word.text)
-        if at - start == MAX_WORDS or letters > MAX_LETTERS:
-            yield words[start:at]
-            start, letters = at, len(word.text)
-    if words:
-        yield words[start:]
+    """The words in lists, no list longer than a sentence may be."""
+    start = 0
+    while start < len(words):
+        stop = _stop(words, start)
+        yield words[start:stop]
+        start = stop
+
+
+def _stop(words: list[Word], start: int) -> int:
+    """Where a list that begins at start ends: in its second half at white space, if it has to end before the last word.
+
+    Thai and Lao have no other mark of a sentence's end. Where there is no space at all, a vowel that is written before
+    its consonant stays with it.
+    """
+    letters = 0
+    for most in range(start, len(words)):
+        letters += len(words[most].text)
+        if most > start and (most - start == MAX_WORDS or letters > MAX_LETTERS):
+            break
+    else:
+        return len(words)
+    spaces = (at for at in range(most, (start + most) // 2, -1) if words[at - 1].end < words[at].start)
+    whole = (at for at in range(most, start, -1) if words[at - 1].text not in LEADING)
+    return next(chain(spaces, whole), most)
 
 
 def _word(text: str, start: int, end: int) -> Word | None:

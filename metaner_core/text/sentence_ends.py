@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import sentencex
 
+from metaner_core.text.abbreviations import AHEAD, abbreviates
+
 # A space each: the library minds single line breaks, and fails on some of these in the wrong place.
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 # Ends that it does not know: of Tibetan and Khmer, of Chinese before a small Latin letter, … before a capital one.
@@ -28,7 +30,8 @@ def sentences(text: str, language: str) -> Iterator[tuple[int, int]]:
     plain = _BLANK.sub(" ", text)
     for part in _parts(plain, language):
         end += len(part)
-        if not (_initial(part) and plain[end : end + 1].isupper()):
+        after = plain[end : end + AHEAD]
+        if not (_initial(part) and after[:1].isupper()) and not abbreviates(part.rstrip(), after, language):
             yield start, end
             start = end
     if start < end:

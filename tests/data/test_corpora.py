@@ -225,7 +225,7 @@ def test_load_embedded_needs_no_data(write, monkeypatch, tmp_path):
     [
         ("conll", "train", "no corpus is named 'conll'.*conll2003-en.*embedded-zh"),
         ("msra-zh", "train", "msra-zh has no split 'train'; ask for one of: test"),
-        ("msra-zh", "test", "msra-zh does not come with the package.*msra-zh/test.char.bmes as data"),
+        ("msra-zh", "test", "msra-zh does not come with the package.*msra-zh/test.char.bmes as --data"),
     ],
 )
 def test_load_says_what_there_is(name, split, message):

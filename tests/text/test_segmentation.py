@@ -112,6 +112,34 @@ def test_a_run_that_was_cut_for_spacy_is_one_sentence_as_far_as_one_may_be_long(
     assert [len(sentence) for sentence in segment("a" * 255 + "." + "A" * 9, "en")] == [2, 1]
 
 
+def placed(text: str, found: list[list[segmentation.Word]]) -> None:
+    """Nothing is lost, and offsets are the text's."""
+    assert all(text[word.start : word.end] == word.text for sentence in found for word in sentence)
+    assert "".join(word.text for sentence in found for word in sentence) == text.replace(" ", "")
+
+
+@pytest.mark.parametrize(("language", "phrase"), [("th", "นายสมชายไปกรุงเทพ "), ("lo", "ທ່ານສົມໄປວຽງຈັນ ")])
+def test_an_endless_text_without_marks_of_sentences_is_cut_at_spaces(language: str, phrase: str) -> None:
+    text = phrase * 200
+    found = segment(text, language)
+    placed(text, found)
+    assert all(text[sentence[-1].end] == " " for sentence in found)
+    assert {len(sentence) for sentence in found[:-1]} <= set(range(MAX_WORDS // 2, MAX_WORDS + 1))
+
+
+def test_without_spaces_no_vowel_is_cut_off_its_consonant() -> None:
+    text = "ก" * 255 + "เก่า" * 200
+    found = segment(text, "th")
+    placed(text, found)
+    assert [len(found[0]), found[1][0].text] == [255, "เ"]
+    assert all(len(sentence) > MAX_WORDS - 2 for sentence in found[:-1])
+
+
+def test_a_sentence_is_not_cut_before_a_comma() -> None:
+    found = segment("w " * (MAX_WORDS - 1) + "Ana, Bo", "en")
+    assert [word.text for word in found[1]] == ["Ana", ",", "Bo"]
+
+
 def test_long_words_make_a_sentence_shorter() -> None:
     found = segment(("w" * 200 + " ") * 80, "en")
     assert [len(sentence) for sentence in found] == [20, 20, 20, 20]

@@ -44,6 +44,49 @@ TABLE = [
     ("ko", "그는 서울에 갔다. |그녀는 부산에 있다."),
     (None, "Angela kam an. |Bo ging."),
 ]
+# Full stops that abbreviate: before numbers, in titles, in ordinals; and such as do not.
+TABLE += [
+    ("en", "See Vol. 2 and No. 5. |It is on p. 4 and pp. 5-6, Ch. 7, Eq. 3. |See Vol. II of it."),
+    ("en", "He told us. |5 left. |He has 3. |Five of them left."),
+    (
+        "de",
+        "Siehe S. 12 und Abs. 3. |Nr. 5 und Bd. 2, Kap. 4. |Vgl. Art. 5. |Im 19. Jahrhundert. |Es waren 3. |Ana.",
+    ),
+    ("es", "Véase pág. 12 y art. 3. |Núm. 5 y vol. 2, cap. 4, n.º 3. |Ana llegó."),
+    ("fr", "Voir p. 12, chap. 2, n. 4, no. 5, t. 3, tél. 05. |Mme. Martin et M. Dupont."),
+    ("nl", "Zie blz. 12, afb. 3, tel. 030 en jrg. 12. |Ana kwam."),
+    ("it", "Vedi pag. 12, sez. 4, n. 5. |Disse di sì. |Il sig. Bianchi."),
+    ("pt", "Ver pág. 12, vol. 2, cap. 4, tel. 03, núm. 7. |Av. Paulista."),
+    ("ro", "Vezi vol. 2, cap. 4. |El stă pe str. Florilor cu dl. Popescu."),
+    ("pl", "Zob. s. 12 i rozdz. 4. |W 1939 r. wybuchła wojna. |W 5. rozdziale jest Ana."),
+    ("cs", "Viz s. 12. |Dne 3. května přišel. |V 19. století ne."),
+    ("hu", "Lásd a 12. oldalt. |A 20. század. |Ana elment."),
+    ("tr", "Bkz. s. 12 ve cilt. 2. |20. yüzyıl geldi. |Atatürk Cad. Ankara."),
+    ("fi", "Ks. s. 12. |Se oli 3. toukokuuta. |Ana lähti."),
+    ("sv", "Se kap. 3 och vol. 2, tel. 08. |Ana kom."),
+    ("id", "Lihat hal. 12 dan No. 5 di Jl. Sudirman. |Bpk. Joko pergi."),
+    ("vi", "TS. Nguyễn Văn Anh ở TP. Hồ Chí Minh. |Xem tr. 12. |Bà ở Huế."),
+    ("ru", "См. гл. 2, рис. 5 и ст. 3. |Это я. |5 лет прошло. |Акад. Петров ушёл."),
+    ("uk", "Див. с. 12, гл. 2. |Акад. Бойко пішов."),
+    ("el", "Βλ. σ. 12 και άρθ. 3. |Ο Δρ. Παππάς έφυγε."),
+    ("ka", "იხ. გვ. 12. |დოქ. კახიძე წავიდა. |გ. კახიძე არის."),
+    ("he", "ראה מס. 5. |פרופ. כהן בחיפה. |א. ב. יהושע כתב."),
+    ("ar", "د. أحمد جاء. |انظر ص. 12. |نَعَم. |لا."),
+    ("hi", "डॉ. सिंह आए। |श्री. मोदी और प्रो. शर्मा गए। |ए. पी. जे. अब्दुल कलाम। |रु. 500 दिए। |वह दिल्ली में है. |वह गया."),
+    ("mr", "डॉ. आंबेडकर आले. |पु. ल. देशपांडे गेले."),
+    ("ne", "डा. बाबुराम भट्टराई आए। |वि. सं. २०७२ मा।"),
+    ("bn", "ড. ইউনূস এলেন। |মো. আলী গেলেন। |এ. কে. ফজলুল হক।"),
+    ("gu", "ડૉ. પટેલ આવ્યા. |શ્રી. મોદી ગયા."),
+    ("pa", "ਡਾ. ਸਿੰਘ ਆਏ। |ਉਹ ਗਿਆ।"),
+    ("ta", "டாக்டர். குமார் வந்தார். |மு. கருணாநிதி போனார்."),
+    ("te", "డా. రెడ్డి వచ్చారు. |కె. చంద్రశేఖర్ వెళ్ళారు."),
+    ("kn", "ಡಾ. ರಾಜ್ ಬಂದರು. |ಎಚ್. ಡಿ. ದೇವೇಗೌಡ ಹೋದರು."),
+    ("ml", "ഡോ. കുമാർ വന്നു. |എം. ടി. വാസുദേവൻ പോയി."),
+    ("am", "ፕሮፌ. በየነ መጣ። |እሷ ጎንደር ናት።"),
+    ("th", "พ.ต.ท. ทักษิณ กับ ดร. สมชาย ไปเมื่อ พ.ศ. 2540"),
+    ("lo", "ທ່ານ ປ. ສົມສະຫວາດ ໄປ ວຽງຈັນ"),
+    ("ko", "그는 갔다. |뭐. |나는 간다."),
+]
 FORMS = ("NFC", "NFD")
 
 
@@ -59,7 +102,9 @@ def test_sentences_end_where_people_end_them(language: str | None, text: str, fo
     found = segment(plain, language)
     assert [spaces(plain[s[0].start : s[-1].end]) for s in found] == [spaces(part) for part in text.split("|")]
     for sentence in found:
-        assert sentence[-1].text == "..." or sentence[-1].text[-1] not in ".!?。।։።؟۔།။" or len(sentence[-1].text) == 1
+        last = sentence[-1].text
+        number = last[:-1].isdecimal()  # which spaCy leaves its full stop, for it may be an ordinal
+        assert last == "..." or number or last[-1] not in ".!?。।։።؟۔།။" or len(last) == 1
 
 
 CUT = st.lists(

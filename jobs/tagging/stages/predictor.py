@@ -31,7 +31,7 @@ class Predictor:
             from jobs.tagging.stages import late
 
         self.tell = Teller(supervisor)
-        self.bundle = model.load(job, self.tell)
+        self.bundle = model.load_watched(job, supervisor, self.tell)
         self.passing, self.predict = late.passing, predict or late.predict
         self.job, self.supervisor = job, supervisor
         self.worker, self.actor = here()

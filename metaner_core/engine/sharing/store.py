@@ -24,6 +24,7 @@ class Store:
         self._gradients: dict[Names, torch.Tensor] = {}
         self._scales: dict[str, torch.Tensor] = {}
         self._biases: dict[Names, torch.Tensor] = {}
+        self._squares: dict[Unit, dict[Names, torch.Tensor]] = {}  # found by those who ask for them
 
     def has(self, units: Iterable[Unit]) -> bool:
         return all(unit in self._tokens.of for unit in units)
@@ -33,6 +34,7 @@ class Store:
         for unit in units:
             for rows in (self._tokens, self._positions, self._places):
                 rows.of.pop(unit, None)
+            self._squares.pop(unit, None)
 
     def clear(self) -> None:
         """Let go of everything, and of the memory."""
@@ -64,7 +66,8 @@ class Store:
         places = torch.tensor([self._places.of[unit][0] for unit in units], dtype=torch.long, device=device)
         scales = {name: value[places] for name, value in self._scales.items()}
         biases = {names: value[places] for names, value in self._biases.items()}
-        return Trace(tokens, positions, self._narrow, self._inputs, self._gradients, scales, biases)
+        squares = [self._squares.setdefault(unit, {}) for unit in units]
+        return Trace(tokens, positions, self._narrow, self._inputs, self._gradients, scales, biases, squares)
 
     @staticmethod
     def _rows(rows: "_Rows", units: Sequence[Unit], device: torch.device) -> Rows:

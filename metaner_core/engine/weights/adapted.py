@@ -55,7 +55,13 @@ class Adapted(ABC):
         g = self._sums(self._support.scales[name])
         g = self._step.ready_(g, axes=1, parts=[g.shape[-1]])
         moved = self._step.first(self._theta.scale(name), g, axes=1)
-        gain, bias = moved[self._rows((name,)).owner].unbind(1)
+        rows = self._rows((name,))
+        if self._together(1) == 1:  # on a CPU: gain and bias for each token would take more memory traffic than x does
+            found = torch.empty_like(x)
+            for y, part, (gain, bias) in zip(found.split(rows.counts), x.split(rows.counts), moved, strict=True):
+                torch.addcmul(bias, part, gain, out=y)
+            return found
+        gain, bias = moved[rows.owner].unbind(1)
         return torch.addcmul(bias, x, gain).to(x.dtype)
 
     def _rows(self, names: Names) -> Rows:

@@ -5,8 +5,9 @@ tokens, beside one product with θ for all tokens at once. `scaled_sgd` wants |G
 (A Aᵀ) ∘ (D Dᵀ), which is as thin (docs/findings/engine.md).
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cached_property
 from itertools import product
 
 import torch
@@ -22,10 +23,13 @@ class Thin(Adapted):
         weight, bias = self._theta.linear(names)
         found = torch.addmm(bias, x, weight.T)
         # The step is added to what θ gives, never to θ: bf16 could not show it there.
-        found += self._of_bias(names)[self._rows(names).owner].to(found.dtype)
-        if self._together(1) == 1:  # on a CPU
+        steps, rows = self._of_bias(names).to(found.dtype), self._rows(names)
+        if self._together(1) == 1:  # on a CPU: a step for each token would take as much memory traffic as the product
+            for y, step in zip(found.split(rows.counts), steps, strict=True):
+                y += step
             self._in_turn(names, x, found)
             return found
+        found += steps[rows.owner]
         width = sum(weight.shape)
         for chunk in self._chunks(names, lambda support, own: (support + own) * width + support * own):
             self._at_once(names, chunk, x, found)
@@ -37,30 +41,59 @@ class Thin(Adapted):
         return self._step.first(g.new_zeros(()), g, axes=1)
 
     def _in_turn(self, names: Names, x: torch.Tensor, found: torch.Tensor) -> None:
-        """found −= number · (x Aᵀ) D, a set and a unit after the other: views only, nothing is copied or padded."""
+        """found −= number · (x Aᵀ) D, a unit after the other, for as many sets at once as stand together and have it:
+        views only, nothing of x or the trace is copied or padded."""
         a, d = self._support.inputs[names], self._support.gradients[names]
-        columns = self._columns(names)
-        numbers = self._numbers(names, self._squares(names) if self._step.whole else None).tolist()
-        for s, units in enumerate(self._sets):
-            own = self._rows(names).slice(s)
-            for part in map(self._support.rows(names).slice, units):
-                h = x[own] @ a[part].T
-                for cut, number in zip(columns, numbers[s], strict=True):
-                    found[own, cut].addmm_(h, d[part, cut], alpha=-number)
+        rows, columns = self._rows(names), self._columns(names)
+        numbers = self._numbers(names, self._squares(names) if self._step.whole else None)
+        numbers = numbers.to(x.dtype)[rows.owner]  # [N, modules]
+        for unit, sets in self._runs:
+            part = self._support.rows(names).slice(unit)
+            own = slice(rows.slice(sets[0]).start, rows.slice(sets[-1]).stop)
+            h = x[own] @ a[part].T
+            for n, cut in enumerate(columns):
+                found[own, cut].addmm_(h * numbers[own, n, None], d[part, cut], alpha=-1)
+
+    @cached_property
+    def _runs(self) -> list[tuple[int, range]]:
+        """Each unit with each stretch of sets that have it; one that is in a set twice has two."""
+        found: list[tuple[int, range]] = []
+        began: dict[tuple[int, int], int] = {}  # the stretches that go on: of a unit, by how many times a set has it
+        for s, units in enumerate([*self._sets, ()]):
+            here = [(unit, units[:n].count(unit)) for n, unit in enumerate(units)]
+            for key in [key for key in began if key not in here]:
+                found.append((key[0], range(began.pop(key), s)))
+            for key in here:
+                began.setdefault(key, s)
+        return found
 
     def _squares(self, names: Names) -> torch.Tensor:
-        """|G|² before the share, [sets, modules]. Of two units <G, G'> is found once, whatever sets they are in."""
+        """|G|² before the share, [sets, modules]: the sum of <G, G'> over the pairs of units in a set."""
+        of_sets = [Counter(_pair(*units) for units in product(units, units)) for units in self._sets]
+        pairs = {pair: n for n, pair in enumerate(dict.fromkeys(pair for of in of_sets for pair in of))}
+        inner = torch.stack([self._inner(names, *pair) for pair in pairs]).to(torch.float64)
+        place = torch.tensor([pairs[pair] for of in of_sets for pair in of])
+        times = torch.tensor([times for of in of_sets for times in of.values()], dtype=torch.float64)
+        owner = torch.tensor([s for s, of in enumerate(of_sets) for _ in of])
+        sums = inner.new_zeros(len(self._sets), inner.shape[1])
+        return sums.index_add_(0, owner, inner[place] * times[:, None])
+
+    def _inner(self, names: Names, u: int, v: int) -> torch.Tensor:
+        """<G, G'> of two units for each module, [modules]; of a unit with itself kept as long as its trace is."""
+        kept = self._support.squares[u]
+        if u == v and names in kept:
+            return kept[names]
         a, d = self._support.inputs[names], self._support.gradients[names]
-        parts, columns = self._support.rows(names).slice, self._columns(names)
-
-        @cache
-        def inner(u: int, v: int) -> list[float]:
-            one, other = parts(u), parts(v)
-            h = (a[one] @ a[other].T).to(_wide(a)).flatten()
-            return [float(h.dot((d[one, c] @ d[other, c].T).to(_wide(d)).flatten())) for c in columns]
-
-        pairs = ([inner(*sorted(pair)) for pair in product(units, units)] for units in self._sets)
-        return torch.tensor([[sum(of) for of in zip(*found, strict=True)] for found in pairs], dtype=torch.float64)
+        one, other = map(self._support.rows(names).slice, (u, v))
+        h = (a[one] @ a[other].T).to(_wide(a)).flatten()
+        if len(names) == 1:
+            found = h.dot((d[one] @ d[other].T).to(_wide(d)).flatten())[None]
+        else:  # queries, keys and values, of one width
+            parts = (d[rows].unflatten(1, (len(names), -1)).transpose(0, 1) for rows in (one, other))
+            found = torch.bmm(next(parts), next(parts).mT).to(_wide(d)).flatten(1) @ h
+        if u == v:
+            kept[names] = found
+        return found
 
     def _at_once(self, names: Names, chunk: Sequence[int], x: torch.Tensor, found: torch.Tensor) -> None:
         """The same of several sets, padded to the one with most tokens."""
@@ -100,6 +133,10 @@ class Thin(Adapted):
             found.append(slice(start, start + rows))
             start += rows
         return found
+
+
+def _pair(u: int, v: int) -> tuple[int, int]:
+    return min(u, v), max(u, v)
 
 
 def _wide(tensor: torch.Tensor) -> torch.dtype:

@@ -26,7 +26,8 @@ class Trace:
     """What a backward pass leaves for each linear module (or modules side by side) and each LayerNorm.
 
     inputs: A, [N, in]; gradients: D, [N, out]; scales: gradients of gain and bias, [units, 2, d]; biases: gradients of
-    the linear modules' biases, [units, out], if they have been asked for. Rows are the batch's tokens or, of modules
+    the linear modules' biases, [units, out], if they have been asked for. squares: |G|² of each unit for each of the
+    modules side by side, likewise; only of what a store keeps. Rows are the batch's tokens or, of modules
     past the last attention (narrow: their names), its positions.
     """
 
@@ -37,6 +38,7 @@ class Trace:
     gradients: dict[Names, torch.Tensor] = field(default_factory=dict)
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
     biases: dict[Names, torch.Tensor] = field(default_factory=dict)
+    squares: Sequence[dict[Names, torch.Tensor]] = ()
 
     def bias(self, names: Names) -> torch.Tensor:
         """D summed over each unit's rows, [units, out], in single precision at least."""

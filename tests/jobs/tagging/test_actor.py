@@ -39,7 +39,8 @@ class Recorded:
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TagActor:
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"id": f"d{n}", "text": "x" * n}) + "\n" for n in range(20)))
     source = Source(uri=str(tmp_path / "in.jsonl"))
-    monkeypatch.setattr(actor_module, "ask", ask)
+    for module in (actor_module, model):
+        monkeypatch.setattr(module, "ask", ask)
     sets = count(100, 7)
     engine = SimpleNamespace(work=lambda: {"sets": next(sets)})  # seven more whenever it is asked
     monkeypatch.setattr(model, "load", lambda job, tell: SimpleNamespace(engine=engine))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.planning.shards import MANIFEST, RUN, unclaim
+from jobs.planning.shards import MANIFEST, RUN, release
 from jobs.tagging import job as job_module
 from jobs.tagging.job import Job, claim, decisive, finished, parse, with_lines
 from metaner_core import storage
@@ -96,5 +96,22 @@ def test_an_output_is_given_back_unused(tmp_path: Path) -> None:
     claim(str(output), make(tmp_path))
     storage.write_bytes(f"{output}/plan/part-000000.json", b"[]")
     assert (output / RUN).exists()
-    unclaim(str(output))
+    release(str(output))
     assert not output.exists()
+
+
+@pytest.mark.parametrize("file", ["done/0000000.json", "tagged/part-0000000.parquet", "other/language=de/x.parquet"])
+def test_an_output_where_anything_was_tagged_is_kept(tmp_path: Path, file: str) -> None:
+    output = tmp_path / "out"
+    claim(str(output), make(tmp_path))
+    for name in (file, "plan/shards.jsonl"):
+        storage.write_bytes(f"{output}/{name}", b"x")
+    release(str(output))
+    assert all((output / name).exists() for name in (RUN, file, "plan/shards.jsonl"))
+
+
+def test_an_output_on_s3_is_given_back_too(tmp_path: Path, s3: str) -> None:
+    claim(f"{s3}/out", make(tmp_path))
+    storage.write_bytes(f"{s3}/out/plan/part-000000.json", b"[]")
+    release(f"{s3}/out")
+    assert storage.list_files(s3) == []

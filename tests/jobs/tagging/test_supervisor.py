@@ -77,6 +77,19 @@ def test_a_worker_that_dies_once_leaves_no_document_rejected() -> None:
     assert supervisor.start("s", "b") == Care(alone=frozenset({4}), rejected=frozenset())
 
 
+def test_actors_that_end_as_they_load_the_bundle_end_the_job() -> None:
+    supervisor = Supervisor()
+    for _ in range(3):  # as many as there should be; one has loaded it, another one comes in its place later
+        supervisor.enter(3)
+    supervisor.loaded()
+    for _ in range(MOST_DEATHS):
+        supervisor.enter(3)
+    with pytest.raises(RuntimeError, match=f"{MOST_DEATHS} actors ended while they loaded the bundle.*fewer --actors"):
+        supervisor.enter(3)
+    assert supervisor.beginning()[0] is False
+    assert "fewer --actors" in (supervisor.beginning()[1] or "")
+
+
 def test_another_shard_is_another_matter() -> None:
     supervisor = Supervisor()
     supervisor.start("s", "a")
@@ -149,19 +162,23 @@ def test_a_worker_that_asks_again_has_not_died() -> None:
 def test_readers_get_only_so_far_ahead_of_the_actors() -> None:
     supervisor = Supervisor()
 
-    async def begun() -> list[str]:
-        """Which of four readers may begin, of whom the third has done its shard before."""
-        waiting = {name: asyncio.create_task(supervisor.room(name, 2)) for name in "abad"}
-        await asyncio.sleep(3 * ROOM_SECONDS)
-        return [name for name, task in waiting.items() if task.done()]
+    async def begun(*shards: str) -> list[str]:
+        """Which of the shards' readers may begin before long."""
+        asked = {shard: asyncio.create_task(supervisor.room(shard, 2)) for shard in shards}
+        await asyncio.wait(asked.values(), timeout=3 * ROOM_SECONDS)
+        may = [shard for shard, task in asked.items() if task.done()]
+        for task in asked.values():
+            task.cancel()
+        return may
 
     async def one_after_another() -> None:
-        assert await begun() == ["a", "b"]
+        assert await begun("a", "b", "c") == ["a", "b"]
+        assert await begun("b", "c") == ["b"]  # it got lost, and is read again
         supervisor.start("a", "an actor", None, TAG)
-        assert await begun() == ["a", "b", "d"]
+        assert await begun("c", "d") == ["c"]
         supervisor.end()
         with pytest.raises(RuntimeError, match="the run was ended"):
-            await supervisor.room("e", 2)
+            await supervisor.room("d", 2)
 
     asyncio.run(one_after_another())
 

@@ -79,7 +79,7 @@ def tiny(tiny_bundle: str) -> Bundle:
 
 @pytest.fixture
 def stages(tmp_path: Path, tiny: Bundle, tiny_bundle: str, monkeypatch: pytest.MonkeyPatch) -> Stages:
-    for module in (reader, predictor, writer):
+    for module in (reader, predictor, writer, model):
         monkeypatch.setattr(module, "ask", ask)
     for module in (reader, writer):
         monkeypatch.setattr(module, "here_in_task", lambda: ("a task", ("node", 1)))
