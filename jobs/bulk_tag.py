@@ -17,28 +17,29 @@ from typing import Any
 
 import ray
 
-from jobs.common.session import connect, quiet
+from jobs.common.session import connect
 from jobs.planning.plan import plan
 from jobs.planning.shards import Shard, done, release
-from jobs.tagging.actor import TagActor, Tagging
 from jobs.tagging.estimate import estimate_run, require_enough
 from jobs.tagging.finish import finish
 from jobs.tagging.job import Job, claim, decisive, finished, job, name, parse, with_lines
+from jobs.tagging.stages.pipeline import SPARE, Instead, dataset, with_readers
 from jobs.tagging.supervisor import ask, start_supervisor
 from jobs.tagging.watch import Extent, follow
 from metaner_core.bundles import manifest as manifests
 from metaner_core.command import run, say
 from metaner_core.reading.source import Input, find, require_apart
 
+WAITED = 0.1  # of the actors' time: so much is worth a word
 
-def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging | None = None) -> dict[str, Any]:
+
+def bulk_tag(job: Job, *, address: str | None = None, instead: Instead | None = None) -> dict[str, Any]:
     """Run the job, or go on with it. Returns the manifest.
 
-    Runs on the Ray that is connected, else at this address; when all is done already, on none. tag: what turns
-    documents into rows, if not `tag_documents`: for tests. Raises FileExistsError when the output holds something else,
-    FileNotFoundError or ValueError when the output is of another run, the input, its columns or its ids are not as they
-    must be or the bundle cannot be loaded, RuntimeError when the run stalls or documents were lost or doubled on the
-    way. Whatever fails before the first shard is begun leaves the output unused.
+    Runs on the Ray that is connected, else at this address; when all is done already, on none. Raises FileExistsError
+    when the output holds something else, FileNotFoundError or ValueError when the output is of another run, the input,
+    its columns or its ids are not as they must be or the bundle cannot be loaded, RuntimeError when the run stalls or
+    documents were lost or doubled on the way. Whatever fails before the first shard is begun leaves the output unused.
     """
     model = manifests.read(job.bundle)
     manifests.require_usable(job.bundle, model)
@@ -52,7 +53,7 @@ def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging | None = None
     if manifest := finished(job.output):
         say(f"{job.output} is finished: nothing to do")
         return manifest
-    shards = _planned(job, found, address)
+    job, shards = _planned(job, found, address)
     finished_before = done(job.output)
     left = [shard for shard in shards if shard.name not in finished_before]
     documents = sum(shard.documents for shard in shards)
@@ -61,54 +62,48 @@ def bulk_tag(job: Job, *, address: str | None = None, tag: Tagging | None = None
     if before:
         say(f"{before:,} documents were done before, {documents - before:,} are left")
     if left:
-        _tag(job, found, left, Extent(documents, before, len(left)), tag)
+        _tag(job, found, left, Extent(documents, before, len(left)), instead or Instead())
     return finish(job, found, model, shards, run=name(facts), started=started)
 
 
 def cpus(job: Job) -> int:
     """Logical CPUs for a Ray on this machine: two are spare, for looking through the input."""
-    return max(job.actors, os.cpu_count() or 1) + 2
+    return max(job.actors + (job.readers or 0), os.cpu_count() or 1) + SPARE
 
 
 def _check_cluster(job: Job) -> None:
-    """Raises ValueError when the actors would wait for ever."""
-    have, need = ray.cluster_resources(), {"CPU": job.actors, "GPU": job.actors if job.gpu else 0}
+    """Raises ValueError when actors or readers would wait for ever."""
+    have = ray.cluster_resources()
+    workers, options = f"{job.actors} actor(s)", "--actors"
+    if job.readers:
+        workers, options = f"{workers} and {job.readers} reader(s)", "--actors or --readers"
+    need = {"CPU": job.actors + (job.readers or 0), "GPU": job.actors if job.gpu else 0}
     for kind, n in need.items():
         if have.get(kind, 0) < n:
             raise ValueError(
-                f"{job.actors} actor(s) need {n} logical {kind}s, this Ray has {have.get(kind, 0):g}: "
-                "set --actors lower, or use a larger cluster"
+                f"{workers} need {n} logical {kind}s, this Ray has {have.get(kind, 0):g}: "
+                f"set {options} lower, or use a larger cluster"
             )
 
 
-def _planned(job: Job, found: Input, address: str | None) -> list[Shard]:
-    """The run's shards. Whatever fails, the output is left unused."""
+def _planned(job: Job, found: Input, address: str | None) -> tuple[Job, list[Shard]]:
+    """The job as it runs on the Ray that is there, and its shards. Whatever fails, the output is left unused."""
     try:
         connect(address, cpus=cpus(job))
+        job = with_readers(job)
         _check_cluster(job)
-        return plan(found, job.output, shard_bytes=job.shard_bytes, limit=job.limit)
+        return job, plan(found, job.output, shard_bytes=job.shard_bytes, limit=job.limit)
     except Exception:
         release(job.output)
         raise
 
 
-def _tag(job: Job, found: Input, shards: Sequence[Shard], extent: Extent, tag: Tagging | None) -> None:
+def _tag(job: Job, found: Input, shards: Sequence[Shard], extent: Extent, instead: Instead) -> None:
     supervisor = start_supervisor()
-    rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
-    quiet()  # Ray Data sets up its log with the first dataset
-    tagged = rows.map_batches(
-        TagActor,
-        fn_constructor_args=(job, found, supervisor, tag),
-        batch_size=None,
-        batch_format="pyarrow",
-        # An actor gets its next shard when it has done the one before, so that no shard waits while others are idle.
-        compute=ray.data.ActorPoolStrategy(size=min(job.actors, len(shards)), max_tasks_in_flight_per_actor=1),
-        num_cpus=1,
-        num_gpus=1 if job.gpu else 0,
-    )
+    run = dataset(job, found, shards, supervisor, instead)
 
     def pipeline() -> None:
-        for _ in tagged.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for _ in run.iter_batches(batch_size=None, batch_format="pyarrow"):
             pass  # the names of shards; what they hold is written
 
     try:
@@ -127,11 +122,14 @@ def _tag(job: Job, found: Input, shards: Sequence[Shard], extent: Extent, tag: T
 def summary(manifest: Mapping[str, Any]) -> str:
     """A manifest in a few lines: documents by outcome, sentences and their pace, entities by type."""
     counts, seconds = manifest["counts"], manifest["seconds"]["actors"]
+    waited = manifest["seconds"].get("waited", 0.0) / max(seconds + manifest["seconds"].get("waited", 0.0), 1e-9)
+    idle = f"actors     waited {waited:.0%} of their time for text: give more --readers\n" if waited > WAITED else ""
     outcomes, entities = (", ".join(f"{n:,} {k}" for k, n in counts[part].items()) for part in ("outcomes", "entities"))
     return (
         f"documents  {counts['documents']:,}: {outcomes}\n"
         f"sentences  {counts['sentences']:,}, {counts['sentences'] / max(seconds, 1e-9):.1f}/s an actor\n"
         f"entities   {sum(counts['entities'].values()):,}: {entities or 'none'}\n"
+        f"{idle}"
         f"output     {manifest['output']}"
     )
 

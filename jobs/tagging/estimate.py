@@ -5,6 +5,7 @@ not stand for all of it. Of an input of many files, FILES drawn at random are lo
 are then goes by the files' sizes.
 """
 
+import itertools
 import random
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import ray
 from jobs.common.imports import gc_paused
 from jobs.common.session import got
 from jobs.tagging.job import Job, with_lines
+from jobs.tagging.stages.pipeline import with_readers
 from jobs.tagging.write import parquet_bytes
 from metaner_core.bundles import manifest as manifests
 from metaner_core.command import say
@@ -36,7 +38,7 @@ def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Est
     found = find(job.source)
     for note in found.notes:
         say(note)
-    job = with_lines(job, found)
+    job = with_readers(with_lines(job, found))
     chosen = random.Random(SEED).sample(range(len(found.files)), min(FILES, len(found.files)))
     together = max(1, min(job.batch_size, documents // PLACES))
     looked = got([_look.remote(found, file, together, documents // together + 1) for file in chosen])
@@ -98,7 +100,7 @@ def _draw(by_file: Sequence[list[list[int]]], weights: Sequence[int], most: int)
 
 
 class Sampler:
-    """An actor that tags as a run's would."""
+    """An actor that tags as a run's would, reading and making rows itself."""
 
     def __init__(self, job: Job, found: Input) -> None:
         self.job, self.found = job, found
@@ -108,8 +110,9 @@ class Sampler:
         started = time.monotonic()
         with gc_paused():
             from jobs.tagging import model
+            from jobs.tagging.stages import late
 
-        self.tag_documents = model.iter_documents
+        self.late = late
         self.bundle = model.load(self.job)
         self.startup = time.monotonic() - started
 
@@ -125,10 +128,27 @@ class Sampler:
         return sample, self.startup
 
     def _tag(self, place: Stretch) -> tuple[pa.Table, dict[str, Any]]:
-        started = time.monotonic()
+        clock = [time.monotonic()]
         some = list(read(self.found, place))
-        rows = list(self.tag_documents(self.bundle, some, rules=self.job.rules, adapted=self.job.adapted))
+        made = self.late.make(self.bundle.inputs, some, self.job.rules)
+        clock.append(time.monotonic())
+        labels = self.late.predict(self.bundle, made.inputs, adapted=self.job.adapted)
+        clock.append(time.monotonic())
+        rows = list(map(self.late.row, made.documents, labels))
         table, _ = schema.tables(rows)
+        clock.append(time.monotonic())
         sentences = sum(len(row["sentences"]) for row in rows if row["outcome"] == schema.TAGGED)
-        facts = {"documents": len(some), "sentences": sentences, "seconds": time.monotonic() - started}
+        facts = {"documents": len(some), "sentences": sentences, "seconds": seconds(self.job, clock)}
         return table, {**facts, "text_bytes": place.size}
+
+
+def seconds(job: Job, clock: Sequence[float]) -> float:
+    """That an actor takes for a place. clock: times at which reading it began, tagging it, making rows, and the end.
+
+    With readers text is made ready, and rows are made, while the actor tags: what takes longer counts. How many CPUs
+    share that is known; that the writers' are among them is taken for granted.
+    """
+    reading, tagging, writing = (after - before for before, after in itertools.pairwise(clock))
+    if not job.readers:
+        return reading + tagging + writing
+    return max(tagging, (reading + writing) * job.actors / job.readers)

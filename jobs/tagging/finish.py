@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import platform
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +13,8 @@ import pyarrow as pa
 import ray
 
 from jobs.planning.shards import MANIFEST, OTHER, TAGGED, Shard, records
-from jobs.tagging.actor import peak_bytes
 from jobs.tagging.job import Job
+from jobs.tagging.process import peak_bytes
 from metaner_core import __version__, storage
 from metaner_core.reading.source import Input
 from metaner_core.report.dataset_card import card
@@ -50,8 +50,8 @@ class _Totals:
 
     def __init__(self) -> None:
         self.summary = Summary()
-        self.seconds = self.cpu_seconds = 0.0
-        self.peak_bytes = 0
+        self.seconds: dict[str, float] = defaultdict(float)  # of all actors, readers and writers
+        self.peak_bytes: dict[str, int] = {}  # of any one of each
         self.engine: Counter[str] = Counter()
         self.tables = {name: {"files": 0, "rows": 0, "bytes": 0} for name in (TAGGED, OTHER)}
         self._files: dict[str, int] = {}
@@ -59,10 +59,12 @@ class _Totals:
 
     def add(self, shard: Shard, record: Mapping[str, Any]) -> None:
         self.summary += Summary.from_dict(record["summary"])
-        self.seconds += record["finished"] - record["started"]
-        self.cpu_seconds += record["cpu_seconds"]
+        for worker, part in (("actor", record), ("reader", record.get("reader")), ("writer", record.get("writer"))):
+            if part is not None:  # without readers the actor is all there is
+                self._took(worker, part)
+        if "waited" in record:
+            self.seconds["waited"] += record["waited"]
         self.engine.update(record["engine"])
-        self.peak_bytes = max(self.peak_bytes, record["peak_bytes"])
         rows = sum(file["rows"] for file in record["files"])
         if not shard.documents == record["documents"] == rows:
             counts = f"{shard.documents} documents went in, {record['documents']} came out, {rows} rows were written"
@@ -72,6 +74,11 @@ class _Totals:
             for name, n in (("files", 1), ("rows", file["rows"]), ("bytes", file["bytes"])):
                 table[name] += n
             self._files[file["path"]] = file["bytes"]
+
+    def _took(self, worker: str, part: Mapping[str, Any]) -> None:
+        self.seconds[f"{worker}s"] += part["finished"] - part["started"]
+        self.seconds[f"{worker}s_cpu"] += part["cpu_seconds"]
+        self.peak_bytes[worker] = max(self.peak_bytes.get(worker, 0), part["peak_bytes"])
 
     def check(self, output: str) -> None:
         """Raises RuntimeError unless every document is one row and the files are those of the records."""
@@ -128,12 +135,8 @@ def _manifest(
         "versions": {**versions, "python": platform.python_version()},
         "started": started,
         "finished": now,
-        "seconds": {
-            "wall": round(now - started, 3),
-            "actors": round(totals.seconds, 3),
-            "actors_cpu": round(totals.cpu_seconds, 3),
-        },
-        "peak_bytes": {"actor": totals.peak_bytes, "driver": peak_bytes()},
+        "seconds": {"wall": round(now - started, 3), **{name: round(n, 3) for name, n in totals.seconds.items()}},
+        "peak_bytes": {**totals.peak_bytes, "driver": peak_bytes()},
         "engine": dict(totals.engine),
         "shards": shards,
         "tables": totals.tables,

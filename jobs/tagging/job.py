@@ -50,6 +50,7 @@ class Job:
     shard_mb: float = 8
     partition_by_language: bool = False
     actors: int = 1
+    readers: int | None = None
     gpu: bool = False
     threads: int = 1
     batch_size: int = 4096
@@ -62,6 +63,7 @@ class Job:
     def __post_init__(self) -> None:
         numbers = {name: getattr(self, name) for name in ("actors", "threads", "batch_size", "limit")}
         bad = [f"{name} is {n}; least is 1" for name, n in numbers.items() if n is not None and n < 1]
+        bad += [f"readers is {self.readers}; least is 0"] if (self.readers or 0) < 0 else []
         numbers = {name: getattr(self, name) for name in ("shard_mb", "stall_minutes", "every_seconds")}
         bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if not 0 < n < math.inf]
         if bad:
@@ -71,6 +73,11 @@ class Job:
     @property
     def shard_bytes(self) -> int:
         return max(1, int(self.shard_mb * 2**20))
+
+    @property
+    def ahead(self) -> int:
+        """Shards at most that readers have begun and no actor yet: as many as there are readers and actors."""
+        return (self.readers or 0) + self.actors
 
     def settings(self) -> dict[str, Any]:
         """How it runs, without what it reads and writes."""
@@ -182,6 +189,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     group = parser.add_argument_group("how it runs; none of this changes what comes out")
     group.add_argument("--engine", default="batched", choices=KINDS, help="reference: one sentence at a time, to check")
     group.add_argument("--actors", type=int, default=1, help="copies of the model (default: 1)")
+    ready = "tasks on CPUs that make text ready for actors (default: with --gpu what fits the cluster's CPUs, else 0)"
+    group.add_argument("--readers", type=int, help=ready)
     group.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
     group.add_argument("--batch-size", type=int, default=4096, help="documents tagged together at most (default: 4096)")
     group.add_argument("--every-seconds", type=float, default=10, help="between lines of progress (default: 10)")
@@ -223,6 +232,7 @@ def job(options: argparse.Namespace) -> Job:
         "shard_mb",
         "partition_by_language",
         "actors",
+        "readers",
         "gpu",
         "threads",
         "batch_size",

@@ -1,27 +1,35 @@
 """What is in flight in a tagging run: who works on what, what ended a worker before, and the sums for progress.
 
-One small Ray actor on the driver's node holds it. Actors tell it of every batch before they begin it, and wait for the
-answer; so what was in flight when one dies is known, and a document that ends its worker again and again is found.
+One small Ray actor on the driver's node holds it. Workers tell it of every batch before they begin it, and wait for the
+answer; so what was in flight when one dies is known, and a document that ends its worker again and again is found. A
+run without readers has one worker at a shard, an actor; with readers three come one after another, and each passes the
+shard on.
 """
 
+import asyncio
+import os
+import signal
 import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import ray
 from ray.actor import ActorHandle
-from ray.util import metrics
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from jobs.tagging.metrics import Metrics
 from metaner_core.text import schema
 
 DEATHS = 2  # of workers that had one document in flight: then it is rejected
 MOST_DEATHS = 5  # of workers at one such document, or while they wrote one shard: then the job ends
 FEW = 64  # documents in a batch after a larger one was in flight when its worker ended
 MOST_FOUND_OUT = 10  # documents that end their workers, besides one in a hundred: then the job ends
+READ, TAG, WRITE = "being read", "being tagged", "being written"  # the stages of a shard, where it has several
+ROOM_SECONDS = 0.1  # between two looks whether a reader may begin
+Process: TypeAlias = ActorHandle | tuple[str, int] | None  # an actor, or the node and number of a task's process
 
 
 @dataclass(frozen=True)
@@ -36,11 +44,13 @@ class Care:
 
 @dataclass
 class _Attempt:
-    """One worker at one shard. batch: places of the documents in flight, from and to (exclusive)."""
+    """One worker at one shard. worker: None once it has passed the shard on, which waits for another. stage: of
+    several, if there are. batch: places of the documents in flight, from and to (exclusive)."""
 
-    worker: str
-    actor: ActorHandle | None
+    worker: str | None
+    process: Process
     since: float
+    stage: str = ""
     batch: tuple[int, int] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     ahead: int = 0  # sentences tagged of the documents in flight
@@ -63,6 +73,8 @@ class Supervisor:
         self._alone: dict[str, set[int]] = {}
         self._killers: dict[str, Counter[int]] = {}
         self._writing = Counter[str]()
+        self._read, self._ahead = set[str](), set[str]()
+        self._ended = False
         self._metrics = Metrics()
 
     def enter(self, actors: int) -> None:
@@ -85,24 +97,48 @@ class Supervisor:
         self.refusal = why
 
     def beginning(self) -> tuple[bool, str | None]:
-        """Whether any shard was begun, and why an actor did not come to be."""
+        """Whether any shard was begun, but for its being read, and why an actor did not come to be."""
         return self.begun, self.refusal
 
-    def start(self, shard: str, worker: str, actor: ActorHandle | None = None) -> Care:
-        """A worker begins a shard. If another did not come to its end with it, that one died. actor: the worker's.
+    async def room(self, shard: str, most: int) -> None:
+        """Wait until a reader may begin the shard: fewer than `most` are ahead, begun by a reader and by no actor yet.
 
-        Raises RuntimeError when that happens for the last time that is borne.
+        One that was begun before is read again at once, for somebody waits for just that one. Asked with ray.get, which
+        gives the waiting reader's CPU to others. Raises RuntimeError once the run was ended.
         """
+        while shard not in self._read and len(self._ahead) >= most:
+            self._require_going_on()
+            await asyncio.sleep(ROOM_SECONDS)
+        self._read.add(shard)
+        self._ahead.add(shard)
+
+    def start(self, shard: str, worker: str, process: Process = None, stage: str = "") -> Care:
+        """A worker begins a shard. If another did not come to its end with it, that one died. process: the worker's.
+
+        Raises RuntimeError when that happens for the last time that is borne, and once the run was ended.
+        """
+        self._require_going_on()
         before = self.running.get(shard)
-        if before is not None and before.worker != worker:  # the same worker asks again if an answer got lost
+        if before is not None and before.worker not in (None, worker):  # the same asks again if an answer got lost
             self._died(shard, before)
-        self.running[shard] = _Attempt(worker, actor, time.monotonic())
-        self.begun = True
+        passed = before is not None and before.worker is None
+        counts = before.counts if passed and before is not None else {}
+        self.running[shard] = _Attempt(worker, process, time.monotonic(), stage, counts=counts)
+        self.begun |= stage != READ  # reading leaves nothing behind
+        if stage == TAG:
+            self._ahead.discard(shard)
         self.heard = time.monotonic()
         killers = self._killers.get(shard, Counter())
         rejected = frozenset(at for at, deaths in killers.items() if deaths >= DEATHS)
         few, alone = (frozenset(places.get(shard, ())) for places in (self._few, self._alone))
         return Care(few - alone, alone - rejected, rejected)
+
+    def pass_on(self, shard: str, counts: Mapping[str, int]) -> None:
+        """A worker has come to the end of its stage with a shard, which waits for the next."""
+        attempt = self._attempt(shard)
+        self._count(attempt, counts)
+        attempt.worker, attempt.process, attempt.batch, attempt.ahead = None, None, None, 0
+        self.heard = time.monotonic()
 
     def begin(self, shard: str, first: int, last: int, counts: Mapping[str, int]) -> None:
         """Documents first to last (exclusive) come next. counts: of the shard so far."""
@@ -127,6 +163,7 @@ class Supervisor:
         """The shard's record is written."""
         self._count(self._attempt(shard), counts)
         del self.running[shard]
+        self._ahead.discard(shard)
         self.counts.update(counts)
         self.finished += 1
         self.heard = time.monotonic()
@@ -148,15 +185,22 @@ class Supervisor:
 
     def in_flight(self) -> list[str]:
         """A line for each shard that is worked on: shard, documents, worker, since when."""
-        return [self._told(shard, attempt) for shard, attempt in sorted(self.running.items())]
+        return [self._told(shard, attempt) for shard, attempt in sorted(self.running.items()) if attempt.worker]
 
     def end(self) -> list[str]:
         """End the workers that have something in flight, for good, and say what that is."""
         told = self.in_flight()
+        self._ended = True  # or Ray would have others do over what the ended ones had
         for attempt in self.running.values():
-            if attempt.actor is not None:
-                ray.kill(attempt.actor)
+            if isinstance(attempt.process, tuple):
+                _end_process(*attempt.process)
+            elif attempt.process is not None:
+                ray.kill(attempt.process)
         return told
+
+    def _require_going_on(self) -> None:
+        if self._ended:
+            raise RuntimeError("the run was ended")
 
     def _died(self, shard: str, attempt: _Attempt) -> None:
         self.deaths += 1
@@ -188,8 +232,9 @@ class Supervisor:
             )
 
     def _attempt(self, shard: str) -> _Attempt:
-        self.begun = True
-        return self.running.setdefault(shard, _Attempt("an actor", None, time.monotonic()))
+        attempt = self.running.setdefault(shard, _Attempt("an actor", None, time.monotonic()))
+        self.begun |= attempt.stage != READ
+        return attempt
 
     def _count(self, attempt: _Attempt, counts: Mapping[str, int]) -> None:
         for name, value in counts.items():
@@ -198,25 +243,19 @@ class Supervisor:
 
     def _told(self, shard: str, attempt: _Attempt) -> str:
         batch = "" if attempt.batch is None else f", documents {attempt.batch[0]} to {attempt.batch[1] - 1} of it"
-        return f"shard {shard}{batch}, on {attempt.worker}, for {time.monotonic() - attempt.since:.0f} s"
+        stage = attempt.stage and f", {attempt.stage}"
+        return f"shard {shard}{batch}{stage}, on {attempt.worker}, for {time.monotonic() - attempt.since:.0f} s"
 
 
-class Metrics:
-    """The same sums for Prometheus, as Ray exports them (`ray_metaner_...`). What is tagged again counts again."""
+def _end_process(node: str, number: int) -> None:
+    """Of a task. Ray can only cancel a task by what its caller holds, and that is Ray Data."""
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    _kill.options(scheduling_strategy=there).remote(number, signal.SIGKILL)
 
-    def __init__(self) -> None:
-        self.documents = metrics.Counter("metaner_documents", "documents, by outcome", tag_keys=("outcome",))
-        self.sentences = metrics.Counter("metaner_sentences", "sentences tagged")
-        self.support_sets = metrics.Counter("metaner_support_sets", "different support sets, summed over shards")
-        self.deaths = metrics.Counter("metaner_worker_deaths", "workers that ended in the middle of a shard")
-        self.shards = metrics.Gauge("metaner_shards", "shards, by state", tag_keys=("state",))
 
-    def add(self, name: str, more: int) -> None:
-        """name: of a count, as in `jobs.tagging.actor.progress`."""
-        if more > 0 and name in schema.OUTCOMES:
-            self.documents.inc(more, tags={"outcome": name})
-        elif more > 0 and name in ("sentences", "support_sets"):
-            getattr(self, name).inc(more)
+@ray.remote(num_cpus=0, max_retries=0)
+def _kill(number: int, by: int) -> None:
+    os.kill(number, by)
 
 
 def ask(answer: Any) -> Any:

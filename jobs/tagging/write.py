@@ -1,18 +1,65 @@
-"""A shard's tables as Parquet files, whose names depend on the shard alone."""
+"""A shard's rows as Parquet files, whose names depend on the shard alone, and then its record."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.planning.shards import OTHER, TAGGED, Shard
+from jobs.planning.shards import OTHER, TAGGED, Shard, record_uri
 from metaner_core import storage
+from metaner_core.report.summary import Summary
+from metaner_core.text import schema
+from metaner_core.text.document import Row
 from metaner_core.text.languages import standard
 
+ROWS = 64  # made at a time: a row takes a hundred times its text
 GROUP_BYTES = 64 * 2**20  # of a row group in memory: what a reader holds at once
 NO_LANGUAGE = "und"  # ISO 639: undetermined. (pandas cannot read Hive's own name of null.)
+
+
+class Gathered:
+    """Rows that come one after another, as tables and as their summary."""
+
+    def __init__(self) -> None:
+        self.summary = Summary()
+        self._tagged, self._other = [schema.TAGGED_SCHEMA.empty_table()], [schema.OTHER_SCHEMA.empty_table()]
+
+    def add(self, rows: Iterable[Row]) -> None:
+        rest = iter(rows)
+        while some := list(islice(rest, ROWS)):
+            tagged, other = schema.tables(some)
+            self._tagged.append(tagged)
+            self._other.append(other)
+            self.summary += Summary.of(some)
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """Of the tagged and of the other documents."""
+        return pa.concat_tables(self._tagged), pa.concat_tables(self._other)
+
+
+def progress(summary: Summary) -> dict[str, int]:
+    """The counts that a run tells of while it goes on."""
+    total = summary.total
+    sharing = {"adapted": summary.adapted, "support_sets": summary.support.count()}
+    return {**summary.outcomes, "sentences": total.sentences, **sharing}
+
+
+def write_record(
+    output: str, shard: Shard, summary: Summary, files: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> None:
+    """What is written last of a shard: then it is done. facts: what else it should say."""
+    record = {"documents": summary.documents, **facts, "files": files, "summary": summary.to_dict()}
+    storage.write_whole(record_uri(output, shard), json.dumps(record).encode())
+
+
+def done_before(output: str, shard: Shard) -> dict[str, int]:
+    """`progress` of a shard whose record is there."""
+    record = json.loads(storage.read_bytes(record_uri(output, shard)))
+    return progress(Summary.from_dict(record["summary"]))
 
 
 def write_tables(

@@ -1,6 +1,8 @@
 """Pre-trained multilingual encoders and their tokenizers: from a hub name, a local folder, s3:// or the package."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,26 +33,45 @@ def load_encoder(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
         return _load(path, source)
 
 
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that `load_encoder` gives, without the encoder. It says what is raised."""
+    with located(source) as path, _quietly(source):
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    return _usable(tokenizer, source)
+
+
 def _load(path: str, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    with _quietly(source):
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        encoder = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
+    _usable(tokenizer, source)
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # tagging and retrieval read the layers' own vectors
+    require_known(encoder)
+    return encoder.eval(), tokenizer
+
+
+@contextmanager
+def _quietly(source: str) -> Iterator[None]:
+    """Without transformers' own lines; what cannot be read there is an error that names the source."""
     before = hf_logging.get_verbosity()
     hf_logging.set_verbosity_error()  # a masked-LM head in the file is expected and left out
     hf_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-        encoder = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
+        yield
     except (OSError, ValueError) as error:  # the first of its lines: those after it are about transformers' insides
         why = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".: ")
         raise ValueError(f"encoder {source!r} cannot be loaded: {why}; {CHOICES}") from error
     finally:
         hf_logging.set_verbosity(before)
+
+
+def _usable(tokenizer: PreTrainedTokenizerBase, source: str) -> PreTrainedTokenizerBase:
     if not tokenizer.is_fast:
         raise ValueError(f"encoder {source!r} has no fast tokenizer, which word positions need; convert it to one")
     if None in (tokenizer.mask_token_id, tokenizer.unk_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
         raise ValueError(f"encoder {source!r}: its tokenizer must have [CLS], [SEP], [MASK] and [UNK] tokens")
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None  # tagging and retrieval read the layers' own vectors
-    require_known(encoder)
-    return encoder.eval(), tokenizer
+    return tokenizer
 
 
 def layers(encoder: nn.Module) -> nn.ModuleList:

@@ -87,7 +87,7 @@ def _language(document: Document, rules: Rules) -> tuple[str | None, float | Non
 
 def _given(language: object) -> str | None:
     """A language as it was given, if it can be read."""
-    return language.strip() if isinstance(language, str) and primary(language) else None
+    return writable(language.strip()) if isinstance(language, str) and primary(language) else None
 
 
 def _row(

@@ -17,6 +17,7 @@ from jobs.bulk_tag import bulk_tag, summary
 from jobs.planning.shards import DONE, MANIFEST
 from jobs.tagging import supervisor
 from jobs.tagging.job import Job
+from jobs.tagging.stages.pipeline import Instead
 from jobs.tagging.watch import Stalled
 from metaner_core import storage
 from metaner_core.bundles import bundle
@@ -173,7 +174,7 @@ def test_a_run_that_stalls_ends_with_the_name_of_what_stalls(
 
     started = time.monotonic()
     with pytest.raises(Stalled, match=in_flight):
-        bulk_tag(job, tag=asleep)
+        bulk_tag(job, instead=Instead(tag=asleep))
     assert time.monotonic() - started < 150
 
 

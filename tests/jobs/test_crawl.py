@@ -74,7 +74,7 @@ def cluster(crawl: str) -> Iterator[subprocess.Popen[str]]:
     """A Ray cluster of four nodes in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     temp = mkdtemp(prefix="ray-")  # short: socket paths below it have at most 107 bytes
-    command = [sys.executable, str(ROOT / "tests" / "support" / "ray_cluster.py"), temp, "3"]
+    command = [sys.executable, str(ROOT / "tests" / "support" / "ray_cluster.py"), temp, "4"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes) as process:
         yield process
@@ -91,10 +91,11 @@ def ask(cluster: subprocess.Popen[str], what: str) -> str:
 class Driver:
     """The job's driver as a process."""
 
-    def __init__(self, address: str, bucket: str, output: str, log: Path) -> None:
+    def __init__(self, address: str, bucket: str, output: str, log: Path, readers: int = 0) -> None:
         self.output, self.log = output, log
         command = [sys.executable, str(ROOT / "tests" / "support" / "deadly.py"), "--address", address, "--unadapted"]
         command += ["--bundle", f"{bucket}/bundle", "--input", f"{bucket}/in", "--output", output, "--actors=2"]
+        command += [f"--readers={readers}"]
         command += ["--shard-mb=0.004", "--languages", *LANGUAGES, "--every-seconds=5"]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
         with log.open("ab") as file:
@@ -140,11 +141,14 @@ def test_killed_drivers_actors_and_nodes_leave_the_rows_of_one_process_that_noth
         driver.wait_for(files, folder)
         driver.kill()
         kept |= {name: storage.read_bytes(f"{broken}/done/{name}.json") for name in done(broken)}
-    driver = Driver(address, crawl, broken, tmp_path / "broken.log")
-    driver.wait_for(len(kept) + 2)
-    assert int(ask(cluster, "kill"))
-    driver.wait_for(len(kept) + 6)
-    assert ask(cluster, "lose") == "2"
+    for readers in (0, 1):
+        driver = Driver(address, crawl, broken, tmp_path / "broken.log", readers)
+        driver.wait_for(len(done(broken)) + 2)
+        assert int(ask(cluster, "kill"))
+        driver.wait_for(len(done(broken)) + 4)
+        if not readers:
+            driver.kill()
+    assert ask(cluster, "lose") == "3"
     driver.wait()
     assert len(done(broken)) > len(kept) + 10
     for table, expected in untroubled(crawl, tiny_bundle).items():

@@ -1,8 +1,8 @@
 """A Ray cluster on this machine in a process of its own, with nodes and actors that can be lost.
 
     python tests/support/ray_cluster.py TEMP NODES   prints the address, then answers each line of input with a line:
-    kill    SIGKILL to a process that holds a TagActor: its id
-    lose    the end, without a word to it, of a node that holds a TagActor, and of all its processes: what is left
+    kill    SIGKILL to a process that holds an actor of a tagging run: its id
+    lose    the end, without a word to it, of a node that holds such an actor, and of all its processes: what is left
 
 The head has no CPU, so that actors live on the other nodes, of one CPU each. Ends with its input.
 """
@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 
 
 def actors() -> dict[int, int]:
-    """Processes that hold a TagActor, and the process that started each: its node's raylet."""
+    """Processes that hold an actor of a tagging run, and the process that started each: its node's raylet."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -24,7 +24,7 @@ def actors() -> dict[int, int]:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if b"TagActor" in title and title.startswith(b"ray::"):
+        if title.startswith(b"ray::") and (b"TagActor" in title or b"Predictor" in title):
             found[int(folder.name)] = parent
     return found
 

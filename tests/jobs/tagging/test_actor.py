@@ -12,27 +12,16 @@ import pytest
 
 from jobs.planning.shards import Shard
 from jobs.tagging import actor as actor_module
-from jobs.tagging import model
+from jobs.tagging import model, process, taking
 from jobs.tagging import supervisor as supervisor_module
 from jobs.tagging.actor import TagActor
 from jobs.tagging.job import Job
-from jobs.tagging.supervisor import Supervisor
 from metaner_core.reading.files import Cutter, documents
 from metaner_core.reading.source import Source, find
 from metaner_core.tagging import batches
 from metaner_core.tagging.pipeline import Row, rejected
 from metaner_core.text.document import Document
-
-
-class Direct:
-    """A supervisor whose methods are called as an actor's are."""
-
-    def __init__(self) -> None:
-        self.it = Supervisor()
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.it, name)
-        return type("Method", (), {"remote": staticmethod(method)})
+from tests.support.direct import Direct, ask
 
 
 class Recorded:
@@ -50,7 +39,8 @@ class Recorded:
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TagActor:
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"id": f"d{n}", "text": "x" * n}) + "\n" for n in range(20)))
     source = Source(uri=str(tmp_path / "in.jsonl"))
-    monkeypatch.setattr(actor_module, "ask", lambda answer: answer)
+    for module in (actor_module, model):
+        monkeypatch.setattr(module, "ask", ask)
     sets = count(100, 7)
     engine = SimpleNamespace(work=lambda: {"sets": next(sets)})  # seven more whenever it is asked
     monkeypatch.setattr(model, "load", lambda job, tell: SimpleNamespace(engine=engine))
@@ -108,7 +98,7 @@ def test_a_document_that_is_suspected_goes_alone_and_one_that_is_found_out_not_a
 def test_after_a_death_in_a_large_batch_its_documents_go_few_at_a_time(
     actor: TagActor, shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (actor_module, supervisor_module):
+    for module in (taking, supervisor_module):
         monkeypatch.setattr(module, "FEW", 2)
     supervisor = actor.supervisor.it
     supervisor.start(shard.name, "a")
@@ -118,7 +108,7 @@ def test_after_a_death_in_a_large_batch_its_documents_go_few_at_a_time(
 
 
 def test_a_batch_that_takes_long_is_heard_of(actor: TagActor, shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actor_module, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(process, "TELL_SECONDS", 0.0)
     heard = []
     supervisor = actor.supervisor.it
     monkeypatch.setattr(supervisor, "work", lambda name, sentences: heard.append((name, sentences)))
@@ -126,7 +116,7 @@ def test_a_batch_that_takes_long_is_heard_of(actor: TagActor, shard: Shard, monk
 
     def slow(bundle: None, documents: Sequence[Document], **_: Any) -> list[Row]:
         for _ in range(3):
-            actor._tell(2)
+            actor.tell(2)
         return tagged(bundle, documents)
 
     actor.tag = slow

@@ -61,6 +61,24 @@ def test_the_manifest_sums_what_the_records_say(job: Job, shards: list[Shard]) -
     }
 
 
+def test_what_readers_and_writers_took_is_told_apart(job: Job, shards: list[Shard]) -> None:
+    """Two shards of four had them, as in a run that went on with another number of readers."""
+    part = {"started": 1.0, "finished": 4.0, "cpu_seconds": 2.0}
+    for shard in shards[:2]:
+        uri = f"{job.output}/{DONE}/{shard.name}.json"
+        more = {"waited": 0.5, "reader": {**part, "peak_bytes": 7}, "writer": {**part, "peak_bytes": 6}}
+        storage.write_bytes(uri, json.dumps(json.loads(storage.read_bytes(uri)) | more).encode())
+    manifest = done(job, shards)
+    assert manifest["seconds"]["actors"] == 8.0
+    assert manifest["seconds"]["waited"] == 1.0
+    assert [manifest["seconds"][name] for name in ("readers", "readers_cpu", "writers", "writers_cpu")] == [6, 4, 6, 4]
+    assert {name: manifest["peak_bytes"][name] for name in ("actor", "reader", "writer")} == {
+        "actor": 1003,
+        "reader": 7,
+        "writer": 6,
+    }
+
+
 def test_documents_that_are_lost_fail_the_job(job: Job, shards: list[Shard]) -> None:
     shards[2] = Shard(2, (Stretch(0, Place(2, 0, 2), DOCUMENTS + 1, 100),))
     with pytest.raises(RuntimeError, match=r"shard 0000002: 26 documents went in, 25 came out, 25 rows were written"):

@@ -1,8 +1,20 @@
 """Who has what in flight, and which document ended its worker, without Ray: the supervisor is a plain object."""
 
+import asyncio
+
 import pytest
 
-from jobs.tagging.supervisor import DEATHS, FEW, MOST_DEATHS, MOST_FOUND_OUT, Care, Supervisor
+from jobs.tagging.supervisor import (
+    DEATHS,
+    FEW,
+    MOST_DEATHS,
+    MOST_FOUND_OUT,
+    READ,
+    ROOM_SECONDS,
+    TAG,
+    Care,
+    Supervisor,
+)
 
 
 def tag(supervisor: Supervisor, killer: int, documents: int = 10, batch: int = 4) -> tuple[list[tuple[int, int]], Care]:
@@ -145,3 +157,45 @@ def test_a_worker_that_asks_again_has_not_died() -> None:
     for _ in range(2):
         assert supervisor.start("s", "w") == Care()
     assert supervisor.deaths == 0
+
+
+def test_readers_get_only_so_far_ahead_of_the_actors() -> None:
+    supervisor = Supervisor()
+
+    async def begun(*shards: str) -> list[str]:
+        """Which of the shards' readers may begin before long."""
+        asked = {shard: asyncio.create_task(supervisor.room(shard, 2)) for shard in shards}
+        await asyncio.wait(asked.values(), timeout=3 * ROOM_SECONDS)
+        may = [shard for shard, task in asked.items() if task.done()]
+        for task in asked.values():
+            task.cancel()
+        return may
+
+    async def one_after_another() -> None:
+        assert await begun("a", "b", "c") == ["a", "b"]
+        assert await begun("b", "c") == ["b"]  # it got lost, and is read again
+        supervisor.start("a", "an actor", None, TAG)
+        assert await begun("c", "d") == ["c"]
+        supervisor.end()
+        with pytest.raises(RuntimeError, match="the run was ended"):
+            await supervisor.room("d", 2)
+
+    asyncio.run(one_after_another())
+
+
+def test_a_shard_that_is_passed_on_is_nobody_s_until_the_next_begins_it() -> None:
+    supervisor = Supervisor()
+    supervisor.start("s", "a reader", None, READ)
+    supervisor.begin("s", 0, 4, {})
+    assert "documents 0 to 3 of it, being read, on a reader" in supervisor.in_flight()[0]
+    supervisor.pass_on("s", {"tagged": 3})
+    assert supervisor.in_flight() == []
+    assert supervisor.start("s", "an actor", None, TAG) == Care()
+    assert (supervisor.deaths, supervisor.state()["in_flight"]) == (0, {"tagged": 3})
+
+
+def test_a_run_that_was_ended_is_begun_by_nobody() -> None:
+    supervisor = Supervisor()
+    supervisor.end()
+    with pytest.raises(RuntimeError, match="the run was ended"):
+        supervisor.start("s", "a")

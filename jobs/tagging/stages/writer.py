@@ -1,0 +1,67 @@
+"""The last stage of a shard, a task: rows made of what was found, files written, and then the shard's record."""
+
+from typing import Any
+
+import pyarrow as pa
+from ray.actor import ActorHandle
+
+from jobs.common.imports import gc_paused
+from jobs.planning.shards import Shard, record_uri
+from jobs.tagging.job import Job
+from jobs.tagging.process import Clock, give_back_memory, here_in_task
+from jobs.tagging.stages import packed
+from jobs.tagging.supervisor import WRITE, Care, ask
+from jobs.tagging.taking import ENDED_WORKERS, taken
+from jobs.tagging.write import Gathered, done_before, progress, write_record, write_tables
+from metaner_core import storage
+
+
+def write_shards(rows: pa.Table, job: Job, supervisor: ActorHandle) -> pa.Table:
+    """Write shards that an actor has tagged; returns their names alone."""
+    for shard, facts, contents in packed.unpacked(rows):
+        _write(shard, facts, contents, job, supervisor)
+    return rows.select(["shard"])
+
+
+def _write(
+    shard: Shard, facts: dict[str, Any], contents: dict[str, pa.Buffer | None], job: Job, supervisor: ActorHandle
+) -> None:
+    clock = Clock()
+    care = ask(supervisor.start.remote(shard.name, *here_in_task(), WRITE))
+    if storage.exists(record_uri(job.output, shard)):  # the worker before ended just after it wrote this
+        ask(supervisor.finish.remote(shard.name, done_before(job.output, shard)))
+        return
+    gathered = _rows(shard, care, facts["counts"], contents, job, supervisor)
+    counts = progress(gathered.summary)
+    ask(supervisor.write.remote(shard.name, counts))
+    files = write_tables(job.output, shard, *gathered.tables(), partition=job.partition_by_language)
+    stages = {"reader": facts["reader"], "writer": clock.facts()}
+    write_record(job.output, shard, gathered.summary, files, {**facts["actor"], **stages})
+    ask(supervisor.finish.remote(shard.name, counts))
+    give_back_memory()
+
+
+def _rows(
+    shard: Shard,
+    care: Care,
+    counts: dict[str, int],
+    contents: dict[str, pa.Buffer | None],
+    job: Job,
+    supervisor: ActorHandle,
+) -> Gathered:
+    with gc_paused():
+        from jobs.tagging.stages import late
+
+    texts, found = packed.table(contents["texts"]), packed.table(contents["found"])
+    gathered = Gathered()
+
+    def begin(first: int, last: int) -> None:
+        ask(supervisor.begin.remote(shard.name, first, last, counts))
+
+    sizes = [len(text or "") for text in texts["text"].to_pylist()]
+    for at, batch in taken(iter(range(texts.num_rows)), shard, care, job.batch_size, sizes.__getitem__, begin):
+        documents = late.passing.documents(texts.slice(at, len(batch)))
+        words = [[len(s) for s in d.sentences] if isinstance(d, late.Ready) else [] for d in documents]
+        its = [ENDED_WORKERS] if at in care.rejected else late.passing.found(found.slice(at, len(batch)), words)
+        gathered.add(map(late.row, documents, its))
+    return gathered
