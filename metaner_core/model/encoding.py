@@ -103,8 +103,8 @@ class Encoding:
         if longest is not None and settings.window + 2 > longest:
             raise ValueError(f"window is {settings.window} subwords, but the encoder takes at most {longest - 2}")
         self.subwords = Subwords(tokenizer, together=settings.touching_words == "together")
-        self.size, self.context = settings.window, settings.window_context
-        self.after_full = settings.last_window == "after_full"
+        self._size, self._context = settings.window, settings.window_context
+        self._after_full = settings.last_window == "after_full"
 
     def __call__(self, words: Sequence[str], labels: Sequence[str] | None = None) -> Encoded:
         """Encode one sentence of words, with BIO labels if they are known."""
@@ -112,8 +112,11 @@ class Encoding:
             raise ValueError(f"a sentence has {len(words)} words but {len(labels)} labels: {' '.join(words)[:80]!r}")
         cut = self.subwords(words)
         names = None if labels is None else tuple(labels)
-        parts = windows(len(cut.ids), self.size, self.context, after_full=self.after_full)
-        return Encoded(tuple(cut.ids), tuple(cut.word), tuple(cut.first), names, parts)
+        return Encoded(tuple(cut.ids), tuple(cut.word), tuple(cut.first), names, self.windows(len(cut.ids)))
+
+    def windows(self, length: int) -> tuple[Window, ...]:
+        """Those of a sentence of so many subwords."""
+        return windows(length, self._size, self._context, after_full=self._after_full)
 
 
 @dataclass(frozen=True)

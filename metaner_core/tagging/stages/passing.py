@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from metaner_core.model.encoding import Encoded, Encoding, windows
+from metaner_core.model.encoding import Encoded, Encoding
 from metaner_core.model.inputs import Input
 from metaner_core.tagging.stages.making import Made, Problem
 from metaner_core.tagging.stages.predicting import Found
@@ -138,7 +138,7 @@ def sentences(table: pa.Table, encoding: Encoding) -> list[list[Input] | Problem
 
 
 def _sentences(flat: dict[str, Iterator[Any]], encoding: Encoding) -> Iterator[Input]:
-    cut = functools.cache(lambda length: windows(length, encoding.size, encoding.context))
+    cut = functools.cache(encoding.windows)
 
     def some(name: str, n: int) -> tuple[int, ...]:
         return tuple(islice(flat[name], n))

@@ -1,5 +1,7 @@
 """What one stage passes to the next: the way to Arrow and back changes nothing, whatever a document holds."""
 
+import dataclasses
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 
 from metaner_core.bundles import bundle
 from metaner_core.bundles.bundle import Bundle
-from metaner_core.model.encoding import Encoded, windows
-from metaner_core.model.inputs import Input
+from metaner_core.model.encoding import Encoded
+from metaner_core.model.inputs import Input, Inputs
 from metaner_core.tagging.pipeline import tag_documents
 from metaner_core.tagging.stages import passing
 from metaner_core.tagging.stages.making import Made, make
@@ -62,6 +64,15 @@ def test_odd_documents_come_back_as_they_were_made(tiny: Bundle) -> None:
     assert there_and_back(made, tiny) == as_lists(made)
 
 
+def test_windows_come_back_as_the_settings_have_them(tiny: Bundle) -> None:
+    """Which they do not bring along."""
+    changed = dataclasses.replace(tiny.settings, window=4, window_context=2, last_window="after_full")
+    inputs = Inputs(tiny.tokenizer, changed)
+    made = make(inputs, ODD, RULES)
+    assert any(s.tagging.windows[-1].fresh == s.tagging.windows[-1].stop for its in made.inputs for s in its)
+    assert passing.sentences(sent(passing.inputs(made)), inputs.encode) == [list(its) for its in made.inputs]
+
+
 def test_any_stretch_of_a_table_comes_back(tiny: Bundle) -> None:
     made = make(tiny.inputs, ODD, RULES)
     texts, inputs = sent(passing.texts(made)), sent(passing.inputs(made))
@@ -81,8 +92,8 @@ def test_any_text_comes_back_as_it_was_made(tiny: Bundle, given_: list[tuple[str
 
 def test_retrieval_s_own_subwords_are_passed_on_and_what_a_document_lacks(tiny: Bundle) -> None:
     ready = Ready(Document("a", "x y"), [[], []], None, None)
-    size, context = tiny.encode.size, tiny.encode.context
-    encoded = [Encoded((7,) * n, (0,) * n, (0,), None, windows(n, size, context)) for n in (1, size + 3)]
+    lengths = (1, tiny.settings.window + 3)
+    encoded = [Encoded((7,) * n, (0,) * n, (0,), None, tiny.encode.windows(n)) for n in lengths]
     own = [Input(encoded[0], (5, 6)), Input(encoded[1], ())]
     made = Made([ready, ready, ready], [own, "model: KeyError: \ud800", [Input(encoded[0])]])
     assert passing.sentences(sent(passing.inputs(made)), tiny.encode) == made.inputs
