@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from metaner_core import storage
-from metaner_core.text.segmentation import segment
 
 DAMAGED = (OSError, EOFError, lzma.LZMAError, pa.ArrowInvalid)
 
@@ -82,5 +81,7 @@ def sentences(uri: str, language: str, most: int) -> list[list[str]]:
 
     Raises as `files` and `lines` do.
     """
+    from metaner_core.text.segmentation import segment  # late: packing reads lines only, and spaCy takes seconds
+
     each = (sentence for line in lines(files(uri)) for sentence in segment(line, language))
     return [[word.text for word in sentence] for sentence in islice(each, most)]

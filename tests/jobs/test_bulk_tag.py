@@ -187,7 +187,7 @@ def test_ids_must_be_unique_and_the_output_stays_unused(tiny_bundle: str, tmp_pa
 
 def test_without_a_bundle_nothing_is_started(tmp_path: Path) -> None:
     source = Source(uri=jsonl(tmp_path / "in.jsonl", [{"text": "x"}]))
-    with pytest.raises(FileNotFoundError, match=r"nowhere/manifest.json"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: there is no such folder; give the folder"):
         bulk_tag(Job(source=source, bundle=str(tmp_path / "nowhere"), output=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
 

@@ -117,7 +117,7 @@ def test_every_chinese_character_is_a_word_by_itself(packed: Packed) -> None:
 def test_packing_loses_no_token(packed: Packed, tmp_path: Path, texts: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "CHUNK", 3)
-        counts = packing._pack_mono(tmp_path, "en", texts, packed.tokenizer)
+        counts = packing._pack_mono(tmp_path, "en", texts, packed.tokenizer, PACK)
     one_by_one = fast(packed.tokenizer)
     expected = [i for text in texts for i in [*one_by_one.encode(text, add_special_tokens=False), 3]]
     assert np.load(tmp_path / "mono.en.npy").tolist() == expected
