@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.common.config import OptionsParser
+from jobs.common.differences import differences
 from jobs.common.options import add_ray_options
 from jobs.planning.shards import MANIFEST, RUN
 from metaner_core import storage
@@ -127,7 +128,7 @@ def claim(output: str, facts: Mapping[str, Any]) -> float:
         storage.require_unused(output, "tagged output")
         storage.write_whole(uri, json.dumps({"facts": facts, "started": time.time()}, indent=1).encode())
     run = json.loads(storage.read_bytes(uri))
-    different = _differences(as_now(run["facts"]), facts)
+    different = list(differences(as_now(run["facts"]), facts))
     if different:
         more = f"\n  and {len(different) - NAMED:,} more" if len(different) > NAMED else ""
         older = any(line.startswith("versions") for line in different)
@@ -153,18 +154,6 @@ def finished(output: str) -> dict[str, Any] | None:
     """The manifest, if the run at this output came to its end."""
     uri = storage.join(output, MANIFEST)
     return json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
-
-
-def _differences(before: Any, now: Any, at: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = dict.fromkeys([*before, *now])
-        inner = (_differences(before.get(k), now.get(k), f"{at}.{k}".strip(".")) for k in keys)
-        return [line for lines in inner for line in lines]
-    return [] if before == now else [f"{at}: {_told(before)} then, {_told(now)} now"]
-
-
-def _told(value: Any) -> str:
-    return "absent" if value is None else json.dumps(value)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

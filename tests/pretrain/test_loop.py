@@ -22,7 +22,7 @@ from metaner_core.pretrain.settings import PackSettings, PretrainSettings, overr
 from metaner_core.pretrain.state import State, facts, run_name
 from metaner_core.pretrain.vocabulary import fast
 from metaner_core.settings import preset as tagging_preset
-from tests.support.pretrain_small import packed_small, small
+from tests.support.pretrain_small import Stopped, packed_small, small, stop_at
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +32,6 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
 
 def parameters(state: State) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in state.model.named_parameters()}
-
-
-class Stopped(Exception):
-    pass
-
-
-def stop_at(step: int):
-    def on_step(state: State) -> None:
-        if state.step == step:
-            raise Stopped
-
-    return on_step
 
 
 def test_a_tiny_text_is_learnt_by_heart(packed: Packed) -> None:

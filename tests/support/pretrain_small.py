@@ -9,6 +9,7 @@ from metaner_core.data import corpora
 from metaner_core.pretrain.pack import pack
 from metaner_core.pretrain.packed import Packed, open_packed
 from metaner_core.pretrain.settings import PackSettings, PretrainSettings, preset
+from metaner_core.pretrain.state import State
 from metaner_core.pretrain.text import Texts
 
 PACK = PackSettings(vocabulary=2400, alphabet=2000, held_out=0.1)  # as many characters as there are
@@ -47,3 +48,15 @@ def packed_small(folder: Path, *, count: int = 300, **changes: Any) -> Packed:
     (folder / "text").mkdir(parents=True)
     pack(write_texts(folder / "text", count=count), str(folder / "packed"), dataclasses.replace(PACK, **changes))
     return open_packed(folder / "packed")
+
+
+class Stopped(Exception):
+    """By a test, after a step."""
+
+
+def stop_at(step: int):
+    def on_step(state: State) -> None:
+        if state.step == step:
+            raise Stopped
+
+    return on_step

@@ -14,10 +14,9 @@ from metaner_core.pretrain import __main__ as command
 from metaner_core.pretrain.loop import Pretrainer, drawing
 from metaner_core.pretrain.packed import Packed, open_packed
 from metaner_core.pretrain.settings import PretrainSettings, preset, require_other, with_teacher
-from metaner_core.pretrain.state import State
 from metaner_core.pretrain.teacher.aims import lesson_loss
 from metaner_core.pretrain.teacher.lessons import Lesson
-from tests.support.pretrain_small import packed_small, small
+from tests.support.pretrain_small import Stopped, packed_small, small, stop_at
 from tests.support.teachers import save_tiny_teacher
 
 NARROW = {"width": 16, "teacher_start": "embeddings"}
@@ -39,18 +38,6 @@ def packed(folder: Path) -> Packed:
 
 def taught(folder: Path, **changes: object) -> PretrainSettings:
     return small(teacher=str(folder / "teacher"), teacher_prefix="query: ", **changes)
-
-
-class Stopped(Exception):
-    pass
-
-
-def stop_at(step: int):
-    def on_step(state: State) -> None:
-        if state.step == step:
-            raise Stopped
-
-    return on_step
 
 
 def test_a_lesson_is_learnt_by_heart(folder: Path, packed: Packed) -> None:
