@@ -65,17 +65,22 @@ class MetaTrainer:
         settings, trained = self.engine.settings, self.engine.tagger.trained()
         factor = optim.schedule(update, updates=settings.meta_updates, warmup=settings.warmup, kind=settings.schedule)
         alpha = settings.alpha * (factor if settings.alpha_follows_schedule else 1.0)
-        # Added up in float64, so that the order of the tasks leaves no trace.
-        total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in trained.items()}
+        # Added up in float64, so that the order of the tasks leaves no trace; all parameters' side by side.
+        total = torch.zeros(sum(p.numel() for p in trained.values()), dtype=torch.float64, device=self.engine.device)
         query_loss = torch.zeros((), dtype=torch.float64, device=self.engine.device)
         tasks = self._tasks.of_update(update)
         for gradient, value in self.gradients(tasks, alpha):
             query_loss += value
-            for name, g in gradient.items():
-                total[name] += g
-        workers.add_up([*total.values(), query_loss])
-        for name, p in trained.items():
-            p.grad = total[name].to(p.dtype)
+            total += torch.cat(
+                [
+                    gradient[name].flatten() if name in gradient else p.new_zeros(p.numel())
+                    for name, p in trained.items()
+                ]
+            )
+        workers.add_up([total, query_loss])
+        parts = total.to(next(iter(trained.values())).dtype).split([p.numel() for p in trained.values()])
+        for p, g in zip(trained.values(), parts, strict=True):
+            p.grad = g.view_as(p)
         for group in optimizer.param_groups:
             group["lr"] = settings.beta * factor
         optimizer.step()

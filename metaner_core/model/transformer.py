@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from metaner_core.encoders.encoder import layers
 from metaner_core.model.encoding import Batch
 
-# Windows of up to so many times the tokens, and so many more, share one padded attention: on a GPU a product more costs
-# more than padding.
+# Windows of up to so many times the tokens, and so many more, share one padded attention.
 CPU_ALIKE, GPU_ALIKE = (1.25, 8), (2.0, 16)
+# On a GPU so many windows do whatever their lengths: padding costs less there than another group's launches.
+GPU_WINDOWS = 128
 STACK = "encoder.encoder.layer."  # where a tagger has its layers, by number
 QKV = ("attention.self.query", "attention.self.key", "attention.self.value")
 CLASSIFIER = ("classifier",)
@@ -45,23 +46,13 @@ class Weights(Protocol):
 class Alike:
     """w windows of similar length, which share one padded attention.
 
-    windows: [w], which they are. index: [w, T] into the batch's tokens. real: [w, T], which are; None if all are.
-    places: index of those into the padded tokens, flattened; None likewise. Kept, for a mask as an index is an answer
-    that a GPU must be waited for.
+    windows: [w], which they are. index: [w, T] into the batch's tokens, padding at the end of a row. padding: [w, 1, 1,
+    T], what is added to the scores of attention: 0, and -inf where padding is; None if there is none.
     """
 
     windows: torch.Tensor
     index: torch.Tensor
-    real: torch.Tensor | None
-    places: torch.Tensor | None
-
-    def flat(self) -> torch.Tensor:
-        """The index without padding, window by window."""
-        return self.unpadded(self.index.flatten())
-
-    def unpadded(self, x: torch.Tensor) -> torch.Tensor:
-        """[w * T, ...] without the rows of padding."""
-        return x if self.places is None else x.index_select(0, self.places)
+    padding: torch.Tensor | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,8 @@ class Packed:
     """A batch's real tokens one after another, N in all, window by window.
 
     lengths: tokens of each window. where: [N] index into the padded windows, flattened. positions: [P] index among
-    the tokens of the batch's positions. alike: each window once. back: [N] from their order to that of the tokens.
+    the tokens of the batch's positions. alike: each window once. back: [N] index into the groups' padded tokens, one
+    group after another, of the batch's tokens.
     """
 
     batch: Batch
@@ -88,33 +80,35 @@ def pack(batch: Batch) -> Packed:
     lengths = batch.attention.sum(1)  # [W]: padding is at the end of a row only
     starts = lengths.cumsum(0) - lengths
     where = batch.attention.flatten().nonzero().squeeze(1)
-    alike = tuple(_alike(lengths, starts))
-    # Attention leaves tokens in the order of the groups, by length; `back` undoes that. where[:0]: there may be none.
-    back = torch.cat([where[:0], *(group.flat() for group in alike)]).argsort()
+    alike, back = _alike(lengths, starts)
     return Packed(batch, tuple(lengths.tolist()), where, starts[batch.row] + batch.col, alike, back)
 
 
-def _alike(lengths: torch.Tensor, starts: torch.Tensor) -> Sequence[Alike]:
-    if not len(lengths):
-        return ()
-    times, more = CPU_ALIKE if lengths.device.type == "cpu" else GPU_ALIKE
+def _alike(lengths: torch.Tensor, starts: torch.Tensor) -> tuple[tuple[Alike, ...], torch.Tensor]:
+    """The groups, and `back`. Where padding is is asked once: on a GPU the answer must be waited for."""
     order = lengths.argsort(stable=True)
     sizes = lengths[order].tolist()
-    cuts = [0]
-    for i, size in enumerate(sizes):
-        if size > times * sizes[cuts[-1]] + more:
-            cuts.append(i)
-    found = []
-    for a, b in zip(cuts, [*cuts[1:], len(sizes)], strict=True):
+    found, real = [], [lengths.new_zeros(0, dtype=torch.bool)]
+    for a, b in _cuts(sizes, lengths.device.type):
         windows = order[a:b]
         columns = torch.arange(sizes[b - 1], device=lengths.device)
-        real = columns < lengths[windows, None]
-        index = starts[windows, None] + torch.where(real, columns, 0)
-        if sizes[a] == sizes[b - 1]:
-            found.append(Alike(windows, index, None, None))
-        else:
-            found.append(Alike(windows, index, real, real.flatten().nonzero().squeeze(1)))
-    return found
+        real.append(columns < lengths[windows, None])
+        index = starts[windows, None] + torch.where(real[-1], columns, 0)
+        padding = torch.where(real[-1], 0.0, -torch.inf)[:, None, None] if sizes[a] < sizes[b - 1] else None
+        found.append(Alike(windows, index, padding))
+    places = torch.cat([mask.flatten() for mask in real]).nonzero().squeeze(1)
+    flat = torch.cat([lengths[:0], *(group.index.flatten() for group in found)]).index_select(0, places)
+    return tuple(found), places.index_select(0, flat.argsort())
+
+
+def _cuts(sizes: Sequence[int], device: str) -> list[tuple[int, int]]:
+    """Where each group begins and ends among windows of these lengths, ascending."""
+    (times, more), least = (CPU_ALIKE, 0) if device == "cpu" else (GPU_ALIKE, GPU_WINDOWS)
+    starts: list[int] = []
+    for i, size in enumerate(sizes):
+        if not starts or (size > times * sizes[starts[-1]] + more and i - starts[-1] >= least):
+            starts.append(i)
+    return list(zip(starts, [*starts[1:], len(sizes)], strict=False))
 
 
 class Noise:
@@ -303,23 +297,24 @@ def _attention(qkv: torch.Tensor, packed: Packed, heads: int, noise: Noise | Non
     masks = [None] * len(packed.alike) if noise is None else noise.attention()
     found = []
     for group, mask in zip(packed.alike, masks, strict=True):
-        index, real = group.index, group.real
         # [w, T, 3d] -> [3, w, heads, T, d / heads]
-        padded = qkv.index_select(0, index.flatten()).unflatten(0, index.shape)
-        q, k, v = padded.unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
-        attend = None if real is None else real[:, None, None, :]
+        padded = qkv.index_select(0, group.index.flatten()).unflatten(0, group.index.shape)
+        each = padded.unflatten(-1, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
+        padding = None if group.padding is None else group.padding.to(each.dtype)
+        q, k, v = each if mask is None else each.contiguous()  # one copy here, or each product makes one of its own
         if mask is None:
-            context = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=padding)
         else:
-            context = _noisy_attention(q, k, v, attend, mask.to(q.dtype))
-        found.append(group.unpadded(context.transpose(1, 2).flatten(2).flatten(0, 1)))
-    return torch.cat([qkv.new_zeros(0, width), *found]).index_select(0, packed.back)
+            context = _noisy_attention(q, k, v, padding, mask.to(q.dtype))
+        found.append(context.transpose(1, 2).flatten(2).flatten(0, 1))
+    if not found:
+        return qkv.new_zeros(0, width)
+    return (found[0] if len(found) == 1 else torch.cat(found)).index_select(0, packed.back)
 
 
 def _noisy_attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, attend: torch.Tensor | None, mask: torch.Tensor
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, padding: torch.Tensor | None, mask: torch.Tensor
 ) -> torch.Tensor:
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-    if attend is not None:
-        scores = scores.masked_fill(~attend, torch.finfo(scores.dtype).min)
+    scores, scale = q @ k.transpose(-1, -2), q.shape[-1] ** -0.5
+    scores = scores * scale if padding is None else torch.add(padding, scores, alpha=scale)
     return scores.softmax(-1) * mask @ v

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from metaner_core.encoders.encoder import load_encoder, require_known
+from metaner_core.model import transformer
 from metaner_core.model.encoding import collate
 from metaner_core.model.transformer import ModuleWeights, Noise, classify, embed, finish, narrow, pack, run_layers
 from metaner_core.settings import Settings
@@ -76,11 +77,25 @@ def test_modules_past_the_last_attention_see_the_positions_only(engine):
 
 
 @torch.no_grad()
-def test_every_real_token_is_in_one_padded_attention(engine):
+@pytest.mark.parametrize("fewest", [0, 3, 128])
+def test_every_real_token_has_one_place_in_the_padded_attentions(engine, monkeypatch, fewest):
+    """As a CPU has them, and as a GPU does, of which groups have so many windows at least."""
+    cuts = transformer._cuts
+    monkeypatch.setattr(transformer, "_cuts", lambda sizes, _: cuts(sizes, "cuda" if fewest else "cpu"))
+    monkeypatch.setattr(transformer, "GPU_WINDOWS", fewest)
     packed = pack(collate(engine.source, engine.tokenizer))
-    inside = [group.flat() for group in packed.alike]
-    assert sorted(torch.cat(inside).tolist()) == list(range(packed.tokens))
+    padded = torch.cat([group.index.flatten() for group in packed.alike])
+    assert padded[packed.back].tolist() == list(range(packed.tokens))
     assert packed.tokens == int(packed.batch.attention.sum())
+    assert sorted(torch.cat([group.windows for group in packed.alike]).tolist()) == list(range(len(packed.lengths)))
+    assert all(len(group.windows) >= fewest for group in packed.alike[:-1])
+    real = [int(real_places(group).sum()) for group in packed.alike]
+    assert real == [sum(packed.lengths[w] for w in group.windows) for group in packed.alike]
+
+
+def real_places(group):
+    """[w, T], True where a token is."""
+    return torch.ones(group.index.shape).bool() if group.padding is None else group.padding[:, 0, 0] == 0
 
 
 def noise(engine, packed, p, seeds, owners):
@@ -137,8 +152,8 @@ def test_noise_drops_its_share_and_keeps_the_mean(engine):
     for layer in [drawn.attention() for _ in range(3)]:
         padding, real = [], []
         for group, mask in zip(packed.alike, layer, strict=True):
-            both = torch.ones(group.index.shape) if group.real is None else group.real.double()
-            inside = (both[:, :, None] * both[:, None, :])[:, None].expand_as(mask) > 0
+            both = real_places(group)
+            inside = (both[:, :, None] & both[:, None, :])[:, None].expand_as(mask)
             real.append(mask[inside])
             padding.append(mask[~inside])
         assert not torch.cat(padding).any()

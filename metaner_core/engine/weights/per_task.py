@@ -18,10 +18,8 @@ from metaner_core.engine.weights.trace import (
     chunks,
     gathered,
     gradients,
-    multiply,
+    product,
 )
-
-Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 class PerTask(Recorded):
@@ -36,51 +34,43 @@ class PerTask(Recorded):
         super().__init__(theta)
         self._step, self._steps, self._at_once = step, steps, at_once
         self._number = 0  # of the step that was taken last
-        self._linear: dict[Names, Pair] = {}
-        self._first: dict[Names, Pair] = {}  # the first gradients
-        self._scales: dict[str, Pair] = {}  # [tasks, 2, d]: weights, and the first gradients
+        self._weights: dict[Names, torch.Tensor] = {}  # [tasks, out, in]
+        self._first: dict[Names, torch.Tensor] = {}  # the first gradients
+        # Biases, and LayerNorms' gains and biases: they are small and there are many, so they lie side by side.
+        self._vectors = self._first_vectors = torch.empty(0)  # [tasks, numbers], and the first gradients
+        self._biases: dict[Names, torch.Tensor] = {}  # [tasks, out]: views of these, like the next
+        self._scales: dict[str, torch.Tensor] = {}  # [tasks, 2, d]
         self._moments: dict[object, Moments] = {}  # if more than two steps are taken
 
     @torch.no_grad()
     def move(self, trace: Trace) -> None:
         """Take the next step along the gradients in a trace: of θ for the first one, else of these weights."""
         self._number += 1
-        for names in trace.inputs:
-            if self._number == 1:
-                self._linear[names] = self._empty(names, trace)
-            if self._keeps:
-                self._first[names] = self._empty(names, trace)
-            for chunk in self._chunks(trace):
-                self._move_linear(trace, names, chunk)
-            if self._number == 2:  # dropped module by module: they are half of what a chunk keeps
-                del self._first[names]
-        for name, g in trace.scales.items():
-            self._move_scale(name, g)
+        biases = {names: self._move_weight(trace, names) for names in trace.inputs}
+        self._move_vectors(biases, trace.scales)
 
     def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
-        w, b = self._linear[names]
+        w, b, rows = self._weights[names], self._biases[names], self.trace.rows(names)
+        if self._at_once > 1:
+            parts = [product(x, w[_of(c)], b[_of(c)], rows, c) for c in self._chunks(self.trace)]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)  # tasks' rows stand in order
         found = x.new_empty(len(x), b.shape[1])
-        for chunk in self._chunks(self.trace):
-            if self._at_once > 1:
-                multiply(x, w[_of(chunk)], b[_of(chunk)], self.trace.rows(names), chunk, found)
-                continue
-            task, part = chunk.start, self.trace.rows(names).slice(chunk.start)
-            torch.addmm(b[task], x[part], w[task].T, out=found[part])
+        for task in range(len(rows.counts)):
+            torch.addmm(b[task], x[rows.slice(task)], w[task].T, out=found[rows.slice(task)])
         return found
 
     def back(self, names: Names, d: torch.Tensor) -> torch.Tensor:
-        w = self._linear[names][0]
+        w, rows = self._weights[names], self.trace.rows(names)
+        if self._at_once > 1:
+            parts = [product(d, w[_of(c)].transpose(1, 2), None, rows, c) for c in self._chunks(self.trace)]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
         found = d.new_empty(len(d), w.shape[2])
-        for chunk in self._chunks(self.trace):
-            if self._at_once > 1:
-                multiply(d, w[_of(chunk)].transpose(1, 2), None, self.trace.rows(names), chunk, found)
-                continue
-            part = self.trace.rows(names).slice(chunk.start)
-            torch.mm(d[part], w[chunk.start], out=found[part])
+        for task in range(len(rows.counts)):
+            torch.mm(d[rows.slice(task)], w[task], out=found[rows.slice(task)])
         return found
 
-    def gain_and_bias(self, name: str) -> Pair:
-        gain, bias = self._scales[name][0][self.trace.rows((name,)).owner].unbind(1)
+    def gain_and_bias(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        gain, bias = self._scales[name].index_select(0, self.trace.rows((name,)).owner).unbind(1)
         return gain, bias
 
     @property
@@ -91,45 +81,61 @@ class PerTask(Recorded):
     def _chunks(self, trace: Trace) -> Iterator[range]:
         return chunks(len(trace.tokens.counts), self._at_once)
 
-    def _empty(self, names: Names, trace: Trace) -> Pair:
-        """Room for each task's weight [tasks, out, in] and bias [tasks, out]."""
-        tasks = len(trace.tokens.counts)
-        weight, bias = self._theta.linear(names)
-        return weight.new_empty(tasks, *weight.shape), bias.new_empty(tasks, *bias.shape)
+    def _move_weight(self, trace: Trace, names: Names) -> torch.Tensor:
+        """Each task's weight; returns the gradients of the biases, [tasks, out]."""
+        if self._number == 1:
+            self._weights[names] = self._empty(names, trace)
+            if self._steps > 1:
+                self._first[names] = self._empty(names, trace)
+        sums = [self._move_chunk(trace, names, chunk) for chunk in self._chunks(trace)]
+        if self._number == 2:  # dropped module by module: they are half of what a chunk keeps
+            del self._first[names]
+        return sums[0] if len(sums) == 1 else torch.cat(sums)
 
-    def _move_linear(self, trace: Trace, names: Names, chunk: range) -> None:
-        parts, place = self._theta.outputs(names), _of(chunk)
+    def _empty(self, names: Names, trace: Trace) -> torch.Tensor:
+        """Room for each task's weight."""
+        weight = self._theta.linear(names)[0]
+        return weight.new_empty(len(trace.tokens.counts), *weight.shape)
+
+    def _move_chunk(self, trace: Trace, names: Names, chunk: range) -> torch.Tensor:
+        parts, tasks, theta = self._theta.outputs(names), _of(chunk), self._theta.linear(names)[0]
         if self._at_once > 1 or self._step.whole:
             # G is formed where it is to be kept. BertAdam then clips it there: it is the clipped one that is history.
-            first = self._first[names][0][place] if self._keeps else None
+            first = self._first[names][tasks] if self._keeps else None
             g, sums = gradients(trace, names, [[task] for task in chunk], out=first)
-            self._move(names, 0, place, ALL, self._step.ready_(g, axes=2, parts=parts))
+            self._move(names, tasks, ALL, theta, self._step.ready_(g, axes=2, parts=parts), keep=False)
         else:
             a, d = gathered(trace, names, chunk)
-            for block in blocks(self._theta.linear(names)[0]):  # in the cache; kept from there on the way
-                self._move(names, 0, place, block, torch.mm(d[:, block].T, a)[None], keep=self._keeps)
+            for block in blocks(theta):  # in the cache; kept from there on the way
+                g = torch.mm(d[:, block].T, a)[None]
+                self._move(names, tasks, block, theta, g, keep=self._keeps)
             sums = d.sum(0)[None]
-        self._move(names, 1, place, ALL, self._step.ready_(sums, axes=1, parts=parts), keep=self._keeps)
+        return self._step.ready_(sums, axes=1, parts=parts)
 
     def _move(
-        self, names: Names, kind: int, tasks: slice, block: slice, g: torch.Tensor, *, keep: bool = False
+        self, names: Names, tasks: slice, block: slice, theta: torch.Tensor, g: torch.Tensor, *, keep: bool
     ) -> None:
-        """A step of some tasks' weight (kind 0) or bias (1), or a block of its rows, along g. keep: g, the first."""
-        axes, own = 2 - kind, self._linear[names][kind][tasks, block]
+        """A step of some tasks' weight, or a block of its rows, along g. keep: g, which is the first."""
+        own = self._weights[names][tasks, block]
         if self._number == 1:
-            kept = self._first[names][kind][tasks, block] if keep else None
-            self._step.first(self._theta.linear(names)[kind][block], g, axes=axes, out=own, kept=kept)
+            kept = self._first[names][tasks, block] if keep else None
+            self._step.first(theta[block], g, axes=2, out=own, kept=kept)
             return
-        first = self._first[names][kind][tasks, block] if self._number == 2 else None
-        self._later((names, kind, tasks.start, block.start), own, g, first, axes)
+        first = self._first[names][tasks, block] if self._number == 2 else None
+        self._later((names, tasks.start, block.start), own, g, first, axes=2)
 
-    def _move_scale(self, name: str, g: torch.Tensor) -> None:
-        g = self._step.ready_(g, axes=1, parts=[g.shape[-1]])
-        if self._number == 1:
-            self._scales[name] = self._step.first(self._theta.scale(name), g, axes=1), g
+    def _move_vectors(self, biases: dict[Names, torch.Tensor], scales: dict[str, torch.Tensor]) -> None:
+        """A step along these gradients. biases: ready for it. scales: [tasks, 2, d] of gain and bias."""
+        ready = [self._step.ready_(g, axes=1, parts=[g.shape[-1]]).flatten(1) for g in scales.values()]
+        g = torch.cat([*biases.values(), *ready], 1)
+        if self._number > 1:
+            self._later("vectors", self._vectors, g, self._first_vectors, axes=1)
             return
-        weights, first = self._scales[name]
-        self._later(name, weights, g, first, axes=1)
+        theta = [*(self._theta.linear(names)[1] for names in biases), *(self._theta.scale(n).flatten() for n in scales)]
+        self._vectors, self._first_vectors = self._step.first(torch.cat(theta), g, axes=1), g
+        own = iter(self._vectors.split([len(t) for t in theta], 1))
+        self._biases = {names: next(own) for names in biases}
+        self._scales = {name: next(own).unflatten(1, (2, -1)) for name in scales}
 
     def _later(self, key: object, p: torch.Tensor, g: torch.Tensor, first: torch.Tensor | None, axes: int) -> None:
         """Step 2 or a later one of p along g, in place. first: the first gradients, if it is the second."""

@@ -289,12 +289,17 @@ def multiply(
 
     add: to what is in found.
     """
-    at = rows.index([[s] for s in chunk])
-    y = x[at.index] @ w.transpose(1, 2)  # [c, T, out]; what padding comes to is not taken
-    if b is not None:
-        y += b[:, None]
-    y = y.flatten(0, 1).index_select(0, at.places)
+    at, y = rows.index([[s] for s in chunk]), product(x, w, b, rows, chunk)
     if add:
         found.index_add_(0, at.rows, y)
     else:
         found.index_copy_(0, at.rows, y)
+
+
+def product(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None, rows: Rows, chunk: Sequence[int]) -> torch.Tensor:
+    """What `multiply` finds, the rows of one s after another."""
+    at = rows.index([[s] for s in chunk])
+    y = x.index_select(0, at.index.flatten()).unflatten(0, at.index.shape) @ w.transpose(1, 2)
+    if b is not None:
+        y += b[:, None]
+    return y.flatten(0, 1).index_select(0, at.places)  # [c, T, out]; what padding comes to is not taken
