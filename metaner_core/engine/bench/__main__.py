@@ -66,7 +66,7 @@ def _of_shape(shape: str, options: argparse.Namespace, console: Console) -> dict
     found: dict[str, Any] = {"rows": [], "waves": {}, "whole": {}}
     with console.status(shape) as status:
         counts = size.whole if options.whole is None else options.whole
-        work = _workload(shape, options, most=max(size.engine, *counts))
+        work = _workload(shape, options, most=max([size.engine, *counts]))
         if options.parts:
             found["rows"] = run(measurements(work, size), rounds=options.rounds, tell=status.update)
             console.print(table(shape, found["rows"]))
@@ -93,7 +93,9 @@ def _options() -> argparse.Namespace:
     parser = CommandParser("metaner_core.engine.bench", "Measure the speed of tagging and training.", EXAMPLES)
     parser.add_argument("--shape", nargs="+", default=list(SHAPES), choices=SHAPES)
     parser.add_argument("--no-parts", dest="parts", action="store_false", help="leave out the tables of parts")
-    parser.add_argument("--whole", nargs="*", type=int, metavar="N", help="sentences of each table of all of it")
+    parser.add_argument(
+        "--whole", nargs="*", type=int, metavar="N", help="sentences of each table of all of it; none: no such table"
+    )
     text = "raw text to tag, a file or folder, plain or compressed; may be given several times (default: embedded)"
     parser.add_argument("--text", nargs=2, action="append", metavar=("LANGUAGE", "FILE"), help=text)
     parser.add_argument("--source", default="embedded-en", help="a corpus: its train sentences are adapted to")

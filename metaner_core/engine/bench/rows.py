@@ -32,25 +32,26 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Size:
-    """How much work a measurement of each kind is: sentences through the loop and through the engine, tasks, and for
-    tables of all of it sentences as they come."""
+    """How much work a measurement of each kind is: sentences through the loop and through the engine, tasks likewise,
+    and for tables of all of it sentences as they come."""
 
     loop: int
     engine: int
+    loop_tasks: int
     tasks: int
     whole: tuple[int, ...]
 
 
 SIZES = {
-    "embedded": Size(32, 512, 32, (1_000,)),
-    "e5-small": Size(8, 96, 16, (1_000,)),
-    "bert-base": Size(4, 48, 16, (300,)),
+    "embedded": Size(32, 512, 32, 32, (1_000,)),
+    "e5-small": Size(8, 96, 16, 16, (1_000,)),
+    "bert-base": Size(4, 48, 16, 16, (300,)),
 }
 CPU_WAVES, GPU_WAVES = (500, 2_000, 6_000, 20_000, 60_000), (6_000, 20_000, 60_000, 200_000, 600_000)
 GPU_SIZES = {
-    "embedded": Size(64, 4096, 64, (1_000, 10_000)),
-    "e5-small": Size(64, 2048, 32, (1_000, 10_000)),
-    "bert-base": Size(64, 2048, 32, (1_000, 10_000)),
+    "embedded": Size(64, 4096, 16, 64, (1_000, 10_000)),
+    "e5-small": Size(32, 2048, 8, 32, (1_000, 10_000)),
+    "bert-base": Size(32, 1024, 8, 32, (1_000, 10_000)),
 }
 
 
@@ -74,10 +75,13 @@ def measurements(work: Workload, size: Size) -> Todo:
             name = f"{made}, nothing shared" if group == 1 else f"{made}, {group} sentences a support set"
             found[name] = ("sentence", len(many), partial(engine.adapted, many, work.sets(size.engine, group)))
         found[f"{made}, nearest neighbours"] = ("sentence", len(many), partial(engine.adapted, many, nearest))
-    tasks = Tasks(work.support, dataclasses.replace(work.reference.settings, tasks_per_update=size.tasks)).of_update(0)
-    for name, together in (("meta-training, reference loop", None), ("meta-training, batched", in_chunks)):
+    for name, together, count in (
+        ("meta-training, reference loop", None, size.loop_tasks),
+        ("meta-training, batched", in_chunks, size.tasks),
+    ):
+        tasks = Tasks(work.support, dataclasses.replace(work.reference.settings, tasks_per_update=count)).of_update(0)
         trainer = MetaTrainer(work.batched, work.support, [], together=together)
-        found[name] = ("meta-update", size.tasks / 32, partial(_gradients, trainer, tasks))
+        found[name] = ("meta-update", count / 32, partial(_gradients, trainer, tasks))
     return found
 
 

@@ -116,7 +116,7 @@ def test_a_shape_has_its_size() -> None:
 
 def test_every_part_is_measured() -> None:
     few = Workload("embedded", "cpu", "fp32", source=SOURCE)
-    rows = run(measurements(few, Size(1, 2, 2, ())), rounds=1, tell=lambda said: None)
+    rows = run(measurements(few, Size(1, 2, 1, 2, ())), rounds=1, tell=lambda said: None)
     assert rows[0].name == "plain tagging"
     assert {row.unit for row in rows} == {"sentence", "meta-update"}
     assert all(row.seconds > 0 for row in rows)
