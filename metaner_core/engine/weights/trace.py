@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -61,6 +62,7 @@ class Rows:
         self.starts = (counts.cumsum(0) - counts).tolist() if starts is None else list(starts)
         self.owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)  # if in order
         self.device = counts.device
+        self._where = np.array([self.starts, self.counts], np.int64).T
         self._indices: dict[object, Together] = {}
 
     def slice(self, unit: int) -> slice:
@@ -74,13 +76,18 @@ class Rows:
         return self._indices[key]
 
     def _index(self, sets: Sequence[Sequence[int]]) -> "Together":
-        ranges = [[row for unit in units for row in range(*self.slice(unit).indices(10**12))] for units in sets]
-        longest = max(map(len, ranges), default=0)
-        index = torch.tensor([r + [0] * (longest - len(r)) for r in ranges], dtype=torch.long)
-        real = torch.arange(longest) < torch.tensor([len(r) for r in ranges])[:, None]
-        index = index.reshape(len(sets), longest)
-        places = real.flatten().nonzero().squeeze(1)
-        return Together(*(t.to(self.device) for t in (index, real, places, index.flatten()[places])))
+        """By arithmetic on arrays: a wave on a GPU has hundreds of these, of tens of thousands of rows."""
+        units = np.fromiter((unit for own in sets for unit in own), np.int64)
+        starts, counts = self._where[units].T
+        row = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts - starts, counts)
+        of = np.repeat(np.repeat(np.arange(len(sets)), [len(own) for own in sets]), counts)  # its set
+        sizes = np.bincount(of, minlength=len(sets))
+        column = np.arange(len(row)) - (sizes.cumsum() - sizes)[of]
+        index = np.zeros((len(sets), max(sizes, default=0)), np.int64)
+        real = np.zeros(index.shape, bool)
+        index[of, column], real[of, column] = row, True
+        places = of * index.shape[1] + column
+        return Together(*(torch.from_numpy(x).to(self.device) for x in (index, real, places, row)))
 
 
 @dataclass(frozen=True)
