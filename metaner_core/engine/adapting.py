@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
-from metaner_core.engine import threads
+from metaner_core.engine import memory, threads
 from metaner_core.engine.config import PRECISIONS, EngineConfig
 from metaner_core.engine.sharing.store import Store
 from metaner_core.engine.sharing.waves import Query, Room, Support, ordered, parts, plan, units_of
@@ -33,10 +33,13 @@ from metaner_core.model.transformer import Noise, Packed, embed, finish, pack, r
 from metaner_core.settings import Settings
 
 log = logging.getLogger(__name__)
-CPU_ROOM, GPU_ROOM = 2**26, 2**31  # numbers of source sentences' traces that are kept: 256 MiB and 8 GiB in fp32
+CPU_ROOM = 2**26  # numbers of source sentences' traces that are kept: 256 MiB in fp32
+GPU_ROOM = 6  # and on a GPU what a sixth of its memory holds: 13 GB of 80
 PASSED = 4  # of the tokens that are kept one in so many goes forward and backward in one wave
 QUERIES = 8  # and so many times as many query tokens are tagged in it, which leave nothing behind
-GPU_NUMBERS = 2**29  # numbers of sets' gradients that are formed at once: 2 GiB in fp32, and as much for their step
+# Numbers of sets' gradients that are formed at once on a GPU: what one in so many parts of its memory holds, 4 GB of
+# 80, and twice as much for their step.
+GPU_FORMED = 20
 
 
 @dataclass
@@ -65,8 +68,8 @@ class BatchedEngine(Engine):
 
     Memory beyond the model's own, in numbers of the model's precision, with Σ (in + out) over the trained linear
     layers: Σ for each of these tokens, 2 Σ for each that goes forward and backward (a PASSED-th of them), and for the
-    weights that are formed together three times their numbers: on a CPU per_task.BLOCK (for bertadam the largest
-    layer's out x in), on a GPU GPU_NUMBERS. It does not grow with the number of sentences.
+    weights that are formed together three times their numbers: on a CPU trace.BLOCK (for bertadam the largest
+    layer's out x in), on a GPU a GPU_FORMED-th of its memory. It does not grow with the number of sentences.
     """
 
     tokens: int | None = None
@@ -239,12 +242,13 @@ class BatchedEngine(Engine):
         kept = self.tokens
         if not kept:
             width = sum(sum(p.shape) for p in self.tagger.trained().values() if p.ndim == 2)
-            room = CPU_ROOM if torch.device(self.device).type == "cpu" else GPU_ROOM
+            cpu = torch.device(self.device).type == "cpu"
+            room = CPU_ROOM if cpu else memory.numbers(self.device, GPU_ROOM)
             kept = max(1, room // (width * threads.count(self.device)))
         return Room(kept=kept, passed=max(1, kept // PASSED), queries=max(1, QUERIES * kept // PASSED))
 
     def _at_once(self, size: int) -> int:
-        return 1 if torch.device(self.device).type == "cpu" else max(1, GPU_NUMBERS // size)
+        return 1 if torch.device(self.device).type == "cpu" else max(1, memory.numbers(self.device, GPU_FORMED) // size)
 
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(list(values), dtype=torch.long, device=self.device)

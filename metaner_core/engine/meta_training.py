@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from metaner_core import workers
-from metaner_core.engine import threads
+from metaner_core.engine import memory, threads
 from metaner_core.engine.weights.per_task import PerTask, Step
 from metaner_core.engine.weights.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.method.adapt import Engine
@@ -20,8 +20,9 @@ from metaner_core.model.tagger import losses
 from metaner_core.model.transformer import Noise, embed, finish, pack, run_layers
 
 CPU_TASKS, GPU_TASKS = 8, 64  # that go through the inner steps together, at most
-# Kept for a chunk at most, 2 and 16 GiB in fp32: for each task its weights and the first step's gradients.
-CPU_NUMBERS, GPU_NUMBERS = 2**29, 2**32
+# Kept for a chunk at most, 2 GiB in fp32 or a quarter of a GPU's memory: for each task its weights and the first step's
+# gradients.
+CPU_NUMBERS, GPU_SHARE = 2**29, 4
 
 Weights = Traced | PerTask
 
@@ -29,7 +30,7 @@ Weights = Traced | PerTask
 def tasks_at_once(engine: Engine, tasks: int) -> int:
     """Size of a chunk, for a meta-update of so many tasks that all workers and their threads are to share evenly."""
     cpu = torch.device(engine.device).type == "cpu"
-    most, room = (CPU_TASKS, CPU_NUMBERS) if cpu else (GPU_TASKS, GPU_NUMBERS)
+    most, room = (CPU_TASKS, CPU_NUMBERS) if cpu else (GPU_TASKS, memory.numbers(engine.device, GPU_SHARE))
     kept = 2 * sum(p.numel() for p in engine.tagger.trained().values())
     most = max(1, min(most, room // kept))
     share = math.ceil(tasks / (workers.count() * threads.count(engine.device)))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from metaner_core.engine.sharing.order import Unit
@@ -50,11 +51,12 @@ class Store:
         for rows, counts, modules in (by_token, by_position):
             both = ((self._inputs, trace.inputs), (self._gradients, trace.gradients))
             kept = [matrices[names] for matrices, _ in both for names in modules if names in matrices]
-            places = rows.give(units, counts, kept)
+            places = self._index(rows.give(units, counts, kept), trace)
             for names in modules:
                 for matrices, found in both:
                     _copy(matrices, names, found[names], places, rows.many)
-        places = self._places.give(units, [1] * len(units), [*self._scales.values(), *self._biases.values()])
+        kept = [*self._scales.values(), *self._biases.values()]
+        places = self._index(self._places.give(units, [1] * len(units), kept), trace)
         for name, value in trace.scales.items():
             _copy(self._scales, name, value, places, self._places.many)
         for names in trace.inputs:
@@ -68,6 +70,10 @@ class Store:
         biases = {names: value[places] for names, value in self._biases.items()}
         squares = [self._squares.setdefault(unit, {}) for unit in units]
         return Trace(tokens, positions, self._narrow, self._inputs, self._gradients, scales, biases, squares)
+
+    @staticmethod
+    def _index(places: Sequence[int], trace: Trace) -> torch.Tensor:
+        return torch.from_numpy(np.array(places, np.int64)).to(trace.tokens.device)
 
     @staticmethod
     def _rows(rows: "_Rows", units: Sequence[Unit], device: torch.device) -> Rows:
@@ -121,7 +127,8 @@ class _Rows:
             end += count
 
 
-def _copy(kept: dict[K, torch.Tensor], key: K, value: torch.Tensor, rows: Sequence[int], many: int) -> None:
+def _copy(kept: dict[K, torch.Tensor], key: K, value: torch.Tensor, rows: torch.Tensor, many: int) -> None:
+    """rows: index of where value's go."""
     if key not in kept:
         kept[key] = value.new_empty(many, *value.shape[1:])
-    kept[key].index_copy_(0, torch.tensor(rows, dtype=torch.long, device=value.device), value)
+    kept[key].index_copy_(0, rows, value)

@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from metaner_core.engine.weights.steps import Step
-from metaner_core.engine.weights.trace import Names, Rows, Theta, Trace, blocks, chunks, gathered, gradients, multiply
+from metaner_core.engine.weights.trace import (
+    Names,
+    Rows,
+    Theta,
+    Trace,
+    add_product_,
+    blocks,
+    chunks,
+    gathered,
+    gradients,
+)
 
 # On a GPU sets go together whose rows are at most so many, or at most TIMES as many, and so on: the padding costs less
 # than calls for more groups would.
@@ -74,6 +84,11 @@ class Adapted(ABC):
             g.mul_(self._share.view(-1, *[1] * (g.ndim - 1)))
         return g
 
+    def _of_bias(self, names: Names, theta: torch.Tensor) -> torch.Tensor:
+        """A bias after the step, [sets, out]. theta: its value in θ; a single 0 for what the step adds."""
+        g = self._step.ready_(self._sums(self._support.bias(names)), axes=1, parts=self._theta.outputs(names))
+        return self._step.first(theta, g, axes=1)
+
     def _chunks(self, names: Names, size: Callable[[int, int], int]) -> Iterator[Sequence[int]]:
         """The sets, as many at a time as are formed together. size: numbers that a set of so many support rows and so
         many of its own takes."""
@@ -111,36 +126,33 @@ class Formed(Adapted):
 
     def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
         weight, bias = self._theta.linear(names)
-        rows = self._rows(names)
-        low = x.dtype == torch.bfloat16
+        size, rows, low = weight.numel(), self._rows(names), x.dtype == torch.bfloat16
         found = torch.addmm(bias, x, weight.T) if low else x.new_empty(len(x), len(bias))
         if low:  # W - W' is below W's resolution: x W'ᵀ = x Wᵀ + x (W' - W)ᵀ, with θ left out of the step
             weight, bias = weight.new_zeros(()), bias.new_zeros(())
-        size = self._theta.linear(names)[0].numel()  # θ's own: `weight` may be a single 0 by now
+        own = self._of_bias(names, bias).to(x.dtype)  # [sets, out]
+        if self._together(size) == 1 and not self._step.whole:
+            for s in range(len(self._sets)):
+                self._one(names, s, x, weight, own[s], found)
+            return found
+        of_tokens = own.index_select(0, rows.owner)
+        found = found.add_(of_tokens) if low else of_tokens
         for chunk in self._chunks(names, lambda support, own: size):
-            if self._together(size) == 1 and not self._step.whole:
-                self._one(names, chunk[0], x, weight, bias, found)
-                continue
-            g, d = gradients(self._support, names, [self._sets[s] for s in chunk])
+            g = gradients(self._support, names, [self._sets[s] for s in chunk])
             if self._share is not None:
-                share = self._share[list(chunk)]
-                g.mul_(share[:, None, None])
-                d.mul_(share[:, None])
-            parts = self._theta.outputs(names)
-            w = self._step.first(weight, self._step.ready_(g, axes=2, parts=parts), axes=2)
-            b = self._step.first(bias, self._step.ready_(d, axes=1, parts=parts), axes=1)
-            multiply(x, w, b, rows, chunk, found, add=low)
+                g.mul_(self._share[list(chunk), None, None])
+            w = self._step.first(weight, self._step.ready_(g, axes=2, parts=self._theta.outputs(names)), axes=2)
+            add_product_(found, x, w, rows, chunk)
         return found
 
     def _one(
-        self, names: Names, s: int, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, found: torch.Tensor
+        self, names: Names, s: int, x: torch.Tensor, weight: torch.Tensor, own: torch.Tensor, found: torch.Tensor
     ) -> None:
-        """found[rows of set s], a block of the weight's rows after the other. weight, bias: as `linear` has them."""
+        """found[rows of set s], a block of the weight's rows after the other. weight, own: as `linear` has them."""
         a, d = gathered(self._support, names, self._sets[s])
         if self._share is not None:
             d = d * self._share[s].to(d.dtype)
         part = self._rows(names).slice(s)
-        own = self._step.first(bias, d.sum(0), axes=1)
         for block in blocks(self._theta.linear(names)[0]):
             w = self._step.first(weight[block] if weight.ndim else weight, d[:, block].T @ a, axes=2)
             if weight.ndim:

@@ -46,8 +46,9 @@ class PerTask(Recorded):
     def move(self, trace: Trace) -> None:
         """Take the next step along the gradients in a trace: of θ for the first one, else of these weights."""
         self._number += 1
-        biases = {names: self._move_weight(trace, names) for names in trace.inputs}
-        self._move_vectors(biases, trace.scales)
+        for names in trace.inputs:
+            self._move_weight(trace, names)
+        self._move_vectors({names: trace.bias(names) for names in trace.inputs}, trace.scales)
 
     def apply(self, names: Names, x: torch.Tensor) -> torch.Tensor:
         w, b, rows = self._weights[names], self._biases[names], self.trace.rows(names)
@@ -81,36 +82,33 @@ class PerTask(Recorded):
     def _chunks(self, trace: Trace) -> Iterator[range]:
         return chunks(len(trace.tokens.counts), self._at_once)
 
-    def _move_weight(self, trace: Trace, names: Names) -> torch.Tensor:
-        """Each task's weight; returns the gradients of the biases, [tasks, out]."""
+    def _move_weight(self, trace: Trace, names: Names) -> None:
         if self._number == 1:
             self._weights[names] = self._empty(names, trace)
             if self._steps > 1:
                 self._first[names] = self._empty(names, trace)
-        sums = [self._move_chunk(trace, names, chunk) for chunk in self._chunks(trace)]
+        for chunk in self._chunks(trace):
+            self._move_chunk(trace, names, chunk)
         if self._number == 2:  # dropped module by module: they are half of what a chunk keeps
             del self._first[names]
-        return sums[0] if len(sums) == 1 else torch.cat(sums)
 
     def _empty(self, names: Names, trace: Trace) -> torch.Tensor:
         """Room for each task's weight."""
         weight = self._theta.linear(names)[0]
         return weight.new_empty(len(trace.tokens.counts), *weight.shape)
 
-    def _move_chunk(self, trace: Trace, names: Names, chunk: range) -> torch.Tensor:
+    def _move_chunk(self, trace: Trace, names: Names, chunk: range) -> None:
         parts, tasks, theta = self._theta.outputs(names), _of(chunk), self._theta.linear(names)[0]
         if self._at_once > 1 or self._step.whole:
             # G is formed where it is to be kept. BertAdam then clips it there: it is the clipped one that is history.
             first = self._first[names][tasks] if self._keeps else None
-            g, sums = gradients(trace, names, [[task] for task in chunk], out=first)
+            g = gradients(trace, names, [[task] for task in chunk], out=first)
             self._move(names, tasks, ALL, theta, self._step.ready_(g, axes=2, parts=parts), keep=False)
         else:
             a, d = gathered(trace, names, chunk)
             for block in blocks(theta):  # in the cache; kept from there on the way
                 g = torch.mm(d[:, block].T, a)[None]
                 self._move(names, tasks, block, theta, g, keep=self._keeps)
-            sums = d.sum(0)[None]
-        return self._step.ready_(sums, axes=1, parts=parts)
 
     def _move(
         self, names: Names, tasks: slice, block: slice, theta: torch.Tensor, g: torch.Tensor, *, keep: bool
@@ -125,9 +123,10 @@ class PerTask(Recorded):
         self._later((names, tasks.start, block.start), own, g, first, axes=2)
 
     def _move_vectors(self, biases: dict[Names, torch.Tensor], scales: dict[str, torch.Tensor]) -> None:
-        """A step along these gradients. biases: ready for it. scales: [tasks, 2, d] of gain and bias."""
-        ready = [self._step.ready_(g, axes=1, parts=[g.shape[-1]]).flatten(1) for g in scales.values()]
-        g = torch.cat([*biases.values(), *ready], 1)
+        """A step along these gradients. biases: [tasks, out]. scales: [tasks, 2, d] of gain and bias."""
+        ready = [self._step.ready_(g, axes=1, parts=self._theta.outputs(names)) for names, g in biases.items()]
+        ready += [self._step.ready_(g, axes=1, parts=[g.shape[-1]]).flatten(1) for g in scales.values()]
+        g = torch.cat(ready, 1)
         if self._number > 1:
             self._later("vectors", self._vectors, g, self._first_vectors, axes=1)
             return

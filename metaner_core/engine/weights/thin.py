@@ -23,7 +23,7 @@ class Thin(Adapted):
         weight, bias = self._theta.linear(names)
         found = torch.addmm(bias, x, weight.T)
         # The step is added to what θ gives, never to θ: bf16 could not show it there.
-        steps, rows = self._of_bias(names).to(found.dtype), self._rows(names)
+        steps, rows = self._of_bias(names, bias.new_zeros(())).to(found.dtype), self._rows(names)
         if self._together(1) == 1:  # on a CPU: a step for each token would take as much memory traffic as the product
             for y, step in zip(found.split(rows.counts), steps, strict=True):
                 y += step
@@ -34,11 +34,6 @@ class Thin(Adapted):
         for chunk in self._chunks(names, lambda support, own: (support + own) * width + support * own):
             self._at_once(names, chunk, x, found)
         return found
-
-    def _of_bias(self, names: Names) -> torch.Tensor:
-        """What the step adds to the bias, [sets, out]."""
-        g = self._step.ready_(self._sums(self._support.bias(names)), axes=1, parts=self._theta.outputs(names))
-        return self._step.first(g.new_zeros(()), g, axes=1)
 
     def _in_turn(self, names: Names, x: torch.Tensor, found: torch.Tensor) -> None:
         """found −= number · (x Aᵀ) D, a unit after the other, for as many sets at once as stand together and have it:
@@ -53,6 +48,10 @@ class Thin(Adapted):
             h = x[own] @ a[part].T
             for n, cut in enumerate(columns):
                 found[own, cut].addmm_(h * numbers[own, n, None], d[part, cut], alpha=-1)
+
+    @cached_property
+    def _kept_sizes(self) -> dict[Names, torch.Tensor]:
+        return {}
 
     @cached_property
     def _runs(self) -> list[tuple[int, range]]:
@@ -100,29 +99,39 @@ class Thin(Adapted):
         support = self._support.rows(names).index([self._sets[s] for s in chunk])  # [c, T]
         own = self._rows(names).index([[s] for s in chunk])  # [c, Q]
         # Padding points at row 0, which is somebody's: D is zeroed there, and then whatever A holds adds nothing.
-        a = self._support.inputs[names][support.index]
-        d = self._support.gradients[names][support.index] * support.real.unsqueeze(-1)
+        a = support.padded(self._support.inputs[names])
+        d = support.padded(self._support.gradients[names]) * support.real.unsqueeze(-1)
         squares = None
         if self._step.whole:
-            h, parts = (a @ a.mT).to(_wide(a)), d.split(self._theta.outputs(names), dim=-1)
-            squares = torch.stack([(h * (p @ p.mT)).sum((1, 2)) for p in parts], 1)
+            h, parts = (a @ a.mT).to(_wide(a)).flatten(1), d.split(self._theta.outputs(names), dim=-1)
+            squares = torch.stack([_dot(h, (p @ p.mT).to(h.dtype).flatten(1)) for p in parts], 1)
+        h = own.padded(x) @ a.mT  # [c, Q, T]
+        if squares is None and self._share is None:  # one number for all: it waits for the sum
+            found.index_add_(0, own.rows, own.unpadded(h @ d), alpha=-self._step.rate)
+            return
         numbers = self._numbers(names, squares, chunk).to(d.dtype)
-        widths = torch.tensor([len(range(d.shape[2])[c]) for c in self._columns(names)], device=d.device)
-        d = d * numbers.repeat_interleave(widths, dim=1)[:, None]
-        y = (x[own.index] @ a.mT) @ d
-        found.index_add_(0, own.rows, y.flatten(0, 1).index_select(0, own.places), alpha=-1)
+        for n, cut in enumerate(self._columns(names)):
+            d[:, :, cut].mul_(numbers[:, n, None, None])
+        found.index_add_(0, own.rows, own.unpadded(h @ d), alpha=-1)
 
     def _numbers(self, names: Names, squares: torch.Tensor | None, chunk: Sequence[int] | None = None) -> torch.Tensor:
         """What DᵀA of these sets is multiplied by, [sets, modules]; where all modules' is the same, [sets, 1]."""
         sets = list(range(len(self._sets)) if chunk is None else chunk)
-        share = torch.ones(len(sets), 1, dtype=torch.float64, device=self._tokens.device)
-        if self._share is not None:
-            share = self._share[sets, None]
+        share = None if self._share is None else self._share[sets, None]
         if squares is None:
-            return self._step.rate * share
-        width = self._theta.linear(names)[0].shape[1]
-        sizes = torch.tensor([rows * width for rows in self._theta.outputs(names)], device=squares.device)
-        return share * self._step.number(share.square() * squares, sizes)
+            ones = torch.ones(len(sets), 1, dtype=torch.float64, device=self._tokens.device)
+            return self._step.rate * (ones if share is None else share)
+        if share is None:
+            return self._step.number(squares, self._sizes(names))
+        return share * self._step.number(share.square() * squares, self._sizes(names))
+
+    def _sizes(self, names: Names) -> torch.Tensor:
+        """Numbers of each module's weight, [modules]. Remembered: a GPU is not to be handed them for every chunk."""
+        if names not in self._kept_sizes:
+            width = self._theta.linear(names)[0].shape[1]
+            sizes = [rows * width for rows in self._theta.outputs(names)]
+            self._kept_sizes[names] = torch.tensor(sizes, device=self._tokens.device)
+        return self._kept_sizes[names]
 
     def _columns(self, names: Names) -> list[slice]:
         """Outputs that have a number of their own: of each module if steps are scaled, else all."""
@@ -137,6 +146,11 @@ class Thin(Adapted):
 
 def _pair(u: int, v: int) -> tuple[int, int]:
     return min(u, v), max(u, v)
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Row by row, [c] from [c, n] twice."""
+    return torch.bmm(a[:, None], b[:, :, None]).flatten()
 
 
 def _wide(tensor: torch.Tensor) -> torch.dtype:

@@ -103,6 +103,14 @@ class Together:
     places: torch.Tensor
     rows: torch.Tensor
 
+    def padded(self, x: torch.Tensor) -> torch.Tensor:
+        """[sets, T, d] of x [N, d]. Row 0 stands where padding is."""
+        return x.index_select(0, self.index.flatten()).unflatten(0, self.index.shape)
+
+    def unpadded(self, y: torch.Tensor) -> torch.Tensor:
+        """Of y [sets, T, d] the rows that are real, [rows, d]."""
+        return y.flatten(0, 1).index_select(0, self.places)
+
 
 def rows_of(packed: Packed, units: torch.Tensor, many: int) -> tuple[Rows, Rows]:
     """The tokens and the positions of each unit. units: [sentences of the batch] unit of each, ascending."""
@@ -194,6 +202,7 @@ class Theta:
         self._dtype = dtype
         self._modules: dict[str, Any] = dict(tagger.named_modules())
         self._kept: dict[Names, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._scales: dict[str, torch.Tensor] = {}
         self.narrow = narrow(tagger)  # modules that see the batch's positions only, and not all its tokens
 
     def linear(self, names: Names) -> tuple[torch.Tensor, torch.Tensor]:
@@ -208,9 +217,11 @@ class Theta:
         return self._kept[names]
 
     def scale(self, name: str) -> torch.Tensor:
-        """Gain and bias, [2, d]."""
-        module = self._modules[name]
-        return torch.stack([module.weight.detach(), module.bias.detach()])
+        """Gain and bias, [2, d]. Read once, too."""
+        if name not in self._scales:
+            module = self._modules[name]
+            self._scales[name] = torch.stack([module.weight.detach(), module.bias.detach()])
+        return self._scales[name]
 
     def outputs(self, names: Names) -> list[int]:
         """Rows of W that each module has."""
@@ -271,42 +282,26 @@ def gathered(trace: Trace, names: Names, units: Sequence[int]) -> tuple[torch.Te
 
 def gradients(
     trace: Trace, names: Names, sets: Sequence[Sequence[int]], *, out: torch.Tensor | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """G [sets, out, in] and the bias's [sets, out], each summed over the units of a set. out: where G is put."""
+) -> torch.Tensor:
+    """G [sets, out, in], summed over the units of a set. out: where it is put."""
     if len(sets) == 1:
         a, d = gathered(trace, names, sets[0])
-        return torch.mm(d.T, a, out=None if out is None else out[0])[None], d.sum(0)[None]
+        return torch.mm(d.T, a, out=None if out is None else out[0])[None]
     at = trace.rows(names).index(sets)
     # Padding points at row 0, which is somebody's: D is zeroed there, and then whatever A holds adds nothing.
-    a, d = trace.inputs[names][at.index], trace.gradients[names][at.index] * at.real.unsqueeze(-1)
-    return torch.bmm(d.transpose(1, 2), a, out=out), d.sum(1)
-
-
-def multiply(
-    x: torch.Tensor,
-    w: torch.Tensor,
-    b: torch.Tensor | None,
-    rows: Rows,
-    chunk: Sequence[int],
-    found: torch.Tensor,
-    *,
-    add: bool = False,
-) -> None:
-    """found[rows of s] = x[rows of s] w[s]ᵀ + b[s] for each s of the chunk. w: [c, out, in], b: [c, out] or None: 0.
-
-    add: to what is in found.
-    """
-    at, y = rows.index([[s] for s in chunk]), product(x, w, b, rows, chunk)
-    if add:
-        found.index_add_(0, at.rows, y)
-    else:
-        found.index_copy_(0, at.rows, y)
+    a, d = at.padded(trace.inputs[names]), at.padded(trace.gradients[names]) * at.real.unsqueeze(-1)
+    return torch.bmm(d.transpose(1, 2), a, out=out)
 
 
 def product(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None, rows: Rows, chunk: Sequence[int]) -> torch.Tensor:
-    """What `multiply` finds, the rows of one s after another."""
+    """x[rows of s] w[s]ᵀ + b[s] for each s of the chunk, one after another. w: [c, out, in], b: [c, out] or None: 0."""
     at = rows.index([[s] for s in chunk])
-    y = x.index_select(0, at.index.flatten()).unflatten(0, at.index.shape) @ w.transpose(1, 2)
+    y = at.padded(x) @ w.transpose(1, 2)  # [c, T, out]; what padding comes to is not taken
     if b is not None:
         y += b[:, None]
-    return y.flatten(0, 1).index_select(0, at.places)  # [c, T, out]; what padding comes to is not taken
+    return at.unpadded(y)
+
+
+def add_product_(found: torch.Tensor, x: torch.Tensor, w: torch.Tensor, rows: Rows, chunk: Sequence[int]) -> None:
+    """found[rows of s] += x[rows of s] w[s]ᵀ for each s of the chunk."""
+    found.index_add_(0, rows.index([[s] for s in chunk]).rows, product(x, w, None, rows, chunk))
