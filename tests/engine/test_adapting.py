@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from metaner_core.bundles import bundle
 from metaner_core.engine import threads
@@ -13,6 +14,7 @@ from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.config import EngineConfig
 from metaner_core.engine.weights import adapted, trace
 from metaner_core.method import adapt
+from metaner_core.model import transformer
 from metaner_core.model.encoding import Encoding
 from metaner_core.model.tagger import Prediction
 from metaner_core.settings import Settings
@@ -80,6 +82,36 @@ def test_several_sets_at_once_as_on_a_gpu(together, monkeypatch):
     for changes in VARIANTS.values():
         engine = tiny_engine(dataclasses.replace(SETTINGS, **changes))
         assert_same(batched(engine).adapted(engine.source, SUPPORT), engine.adapted(engine.source, SUPPORT))
+
+
+class Launches(TorchDispatchMode):
+    """Counts the operations of this thread: on a GPU each is a launch, and it is launches that are waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd", "scaled_sgd"])
+def test_as_many_launches_on_a_gpu_for_many_sentences_as_for_few(kind, monkeypatch):
+    monkeypatch.setattr(BatchedEngine, "_at_once", lambda self, size: 1000)
+    monkeypatch.setattr(transformer, "_cuts", lambda sizes, device: [(0, len(sizes))])
+    monkeypatch.setattr(threads, "count", lambda device: 1)
+    reference = tiny_engine(dataclasses.replace(SETTINGS, adapt_optimizer=kind))
+    for name in ("SUPPORT", "OWN"):  # all sets in one group
+        monkeypatch.setattr(adapted, name, 1000)
+    engine = dataclasses.replace(batched(reference), tokens=10**6)
+    launches = []
+    for many in (3, len(engine.source)):
+        engine.adapted(engine.source[:many], SUPPORT[:many])
+        with Launches() as counted:
+            engine.adapted(engine.source[:many], SUPPORT[:many])
+        launches.append(counted.count)
+    assert 200 < launches[0] and launches[1] <= launches[0] + 10, launches
 
 
 def test_sets_of_similar_size_go_together_as_on_a_gpu(monkeypatch):
