@@ -221,7 +221,6 @@ E5: dict[str, Any] = {
     "beta": 2e-4,
     "adapt_optimizer": "scaled_sgd",
     "gamma": 1e-5,
-    "meta_updates": 600,
     "pooling": "mean",
     "prefix": "query: ",
 }
@@ -239,7 +238,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "base": BASE,
     "official-code-base": {**OFFICIAL_CODE, **BASE},
     "e5": E5,
-    "e5-base": {**E5, **BASE, "meta_updates": 3000},
+    "e5-base": {**E5, **BASE},
     "e5-without-max-loss": {**E5, **WITHOUT_MAX_LOSS},
     "e5-without-masking": {**E5, **WITHOUT_MASKING},
     "e5-without-both": {**E5, **WITHOUT_MAX_LOSS, **WITHOUT_MASKING},

@@ -35,7 +35,7 @@ from metaner_core.settings import Settings
 log = logging.getLogger(__name__)
 CPU_ROOM = 2**26  # numbers of source sentences' traces that are kept: 256 MiB in fp32
 GPU_ROOM = 6  # and on a GPU what a sixth of its memory holds: 13 GB of 80
-PASSED = 4  # of the tokens that are kept one in so many goes forward and backward in one wave
+CPU_PASSED, GPU_PASSED = 4, 2  # of the tokens that are kept one in so many goes forward and backward in one wave
 QUERIES = 8  # and so many times as many query tokens are tagged in it, which leave nothing behind
 # Numbers of sets' gradients that are formed at once on a GPU: what one in so many parts of its memory holds, 4 GB of
 # 80, and twice as much for their step.
@@ -67,7 +67,7 @@ class BatchedEngine(Engine):
     precision: `fp32`, or `bf16` for the linear layers' products (docs/findings/engine.md: what changes).
 
     Memory beyond the model's own, in numbers of the model's precision, with Σ (in + out) over the trained linear
-    layers: Σ for each of these tokens, 2 Σ for each that goes forward and backward (a PASSED-th of them), and for the
+    layers: Σ for each of these tokens, 2 Σ for each that goes forward and backward (a quarter of them; on a GPU half), and for the
     weights that are formed together three times their numbers: on a CPU trace.BLOCK (for bertadam the largest
     layer's out x in), on a GPU a GPU_FORMED-th of its memory. It does not grow with the number of sentences.
     """
@@ -239,13 +239,13 @@ class BatchedEngine(Engine):
         return 1 / torch.tensor(totals, dtype=torch.float64, device=self.device)
 
     def _room(self) -> Room:
-        kept = self.tokens
+        kept, cpu = self.tokens, torch.device(self.device).type == "cpu"
         if not kept:
             width = sum(sum(p.shape) for p in self.tagger.trained().values() if p.ndim == 2)
-            cpu = torch.device(self.device).type == "cpu"
             room = CPU_ROOM if cpu else memory.numbers(self.device, GPU_ROOM)
             kept = max(1, room // (width * threads.count(self.device)))
-        return Room(kept=kept, passed=max(1, kept // PASSED), queries=max(1, QUERIES * kept // PASSED))
+        passed = kept // (CPU_PASSED if cpu else GPU_PASSED)
+        return Room(kept=kept, passed=max(1, passed), queries=max(1, QUERIES * passed))
 
     def _at_once(self, size: int) -> int:
         return 1 if torch.device(self.device).type == "cpu" else max(1, memory.numbers(self.device, GPU_FORMED) // size)

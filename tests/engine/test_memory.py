@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metaner_core.engine import memory, meta_training
-from metaner_core.engine.adapting import GPU_FORMED, GPU_ROOM
+from metaner_core.engine.adapting import GPU_FORMED, GPU_PASSED, GPU_ROOM
 from metaner_core.settings import Settings
 from tests.support.small import tiny_engine
 
@@ -30,8 +30,8 @@ def test_a_larger_gpu_holds_more_at_once(of_gib):
 
 
 def test_traces_and_three_times_what_is_formed_leave_more_than_half_of_it():
-    # Beside the traces that are kept: what goes forward and backward, a quarter of them, takes twice their numbers.
-    assert (1 + 2 / 4) / GPU_ROOM + 3 / GPU_FORMED < 1 / 2
+    # Beside the traces that are kept: what goes forward and backward, a part of them, takes twice its numbers.
+    assert (1 + 2 / GPU_PASSED) / GPU_ROOM + 3 / GPU_FORMED < 1 / 2
 
 
 def test_a_chunk_of_tasks_is_what_a_quarter_holds(of_gib, monkeypatch):
