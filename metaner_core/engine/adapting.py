@@ -67,9 +67,9 @@ class BatchedEngine(Engine):
     precision: `fp32`, or `bf16` for the linear layers' products (docs/findings/engine.md: what changes).
 
     Memory beyond the model's own, in numbers of the model's precision, with Σ (in + out) over the trained linear
-    layers: Σ for each of these tokens, 2 Σ for each that goes forward and backward (a quarter of them; on a GPU half), and for the
-    weights that are formed together three times their numbers: on a CPU trace.BLOCK (for bertadam the largest
-    layer's out x in), on a GPU a GPU_FORMED-th of its memory. It does not grow with the number of sentences.
+    layers: Σ for each of these tokens, 2 Σ for each that goes forward and backward (a quarter of them; on a GPU half),
+    and for the weights that are formed together three times their numbers: on a CPU trace.BLOCK (for bertadam the
+    largest layer's out x in), on a GPU a GPU_FORMED-th of its memory. It does not grow with the number of sentences.
     """
 
     tokens: int | None = None

@@ -20,7 +20,8 @@ BEGINNING = re.compile(rb"WARC/\d\.\d\r?\n[!-9;-~]{1,80}:")  # a record's first 
 LINE = re.compile(rb"WARC/\d\.\d(\r?\n)")
 HEADER = re.compile(rb"[!-9;-~]+:.*", re.DOTALL)
 HEADER_OF_WARC = re.compile(rb"^(WARC-[A-Za-z-]+|Content-(Length|Type)):", re.MULTILINE)
-ONCE = ("warc-type", "warc-record-id", "content-length")  # in a record's header
+ID = "warc-record-id"
+ONCE = ("warc-type", ID, "content-length")  # in a record's header
 PADDING = re.compile(rb"[\0\r\n \t]*")
 
 
@@ -124,14 +125,17 @@ def _problem(window: Window, start: int, size: int, end: bytes, most: int) -> st
 
 
 def _is_whole(window: Window, at: int, last: int, most: int) -> bool:
-    """Whether a record begins here that is whole by itself, or ends just at `last`: then no other reaches to there."""
+    """Whether a record begins here that is whole by itself, or ends just at `last`: then no other reaches to there.
+
+    One without an id, which every record must have (ISO 28500, 5.2), is something that a page quotes.
+    """
     held, line = window.held, LINE.match(window.held, at)
     assert line
     end_of_line = line[1]
     end = held.find(2 * end_of_line, at, at + HEADER_BYTES)
     headers = parsed(bytes(held[line.end() : end]), end_of_line) if end >= 0 else None
     size = length(headers) if headers else None
-    if size is None or size > most:
+    if headers is None or size is None or size > most or ID not in headers:
         return False
     end += 2 * len(end_of_line) + size
     following = end + 2 * len(end_of_line)

@@ -105,6 +105,18 @@ def test_a_page_that_quotes_an_archive_is_whole(tmp_path: Path) -> None:
     assert list(whole(read(tmp_path / "a.wet", record(0, text.encode()) + PAGES[2])).values()) == [text, TEXTS[2]]
 
 
+@pytest.mark.parametrize("before", ["", "A record:\r\n"])
+def test_a_page_that_ends_in_a_record_which_it_quotes(tmp_path: Path, before: str) -> None:
+    """Every record has an id: what has none is a quotation. What has one cannot be told from a record of the file."""
+    header = "WARC/1.0\r\nWARC-Type: conversion\r\n{}Content-Length: 4\r\n\r\nAna."
+    text = before + header.format("")
+    assert list(whole(read(tmp_path / "a.wet", record(0, text.encode()) + PAGES[2])).values()) == [text, TEXTS[2]]
+    with_id = before + header.format("WARC-Record-ID: <urn:uuid:0>\r\n")
+    found = read(tmp_path / "b.wet", record(0, with_id.encode()) + PAGES[2])
+    assert TEXTS[2] in whole(found).values()
+    assert any("other records are part of it" in (document.problem or "") for document in found)
+
+
 def test_a_record_that_ends_with_the_file_must_be_whole(tmp_path: Path) -> None:
     for cut in range(1, 5):
         found = read(tmp_path / "a.wet", b"".join(PAGES)[:-cut])
