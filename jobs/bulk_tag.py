@@ -17,6 +17,7 @@ from typing import Any
 
 import ray
 
+from jobs.common.room import Room
 from jobs.common.session import connect
 from jobs.planning.plan import plan
 from jobs.planning.shards import Shard, done, release
@@ -71,27 +72,21 @@ def cpus(job: Job) -> int:
     return max(job.actors + (job.readers or 0), os.cpu_count() or 1) + SPARE
 
 
-def _check_cluster(job: Job) -> None:
-    """Raises ValueError when actors or readers would wait for ever."""
-    have = ray.cluster_resources()
-    workers, options = f"{job.actors} actor(s)", "--actors"
+def room(job: Job) -> Room:
+    """For actors and readers, which would wait for ever where there is none."""
+    who, options = f"{job.actors} actor(s)", "--actors"
     if job.readers:
-        workers, options = f"{workers} and {job.readers} reader(s)", "--actors or --readers"
-    need = {"CPU": job.actors + (job.readers or 0), "GPU": job.actors if job.gpu else 0}
-    for kind, n in need.items():
-        if have.get(kind, 0) < n:
-            raise ValueError(
-                f"{workers} need {n} logical {kind}s, this Ray has {have.get(kind, 0):g}: "
-                f"set {options} lower, or use a larger cluster"
-            )
+        who, options = f"{who} and {job.readers} reader(s)", "--actors or --readers"
+    gpus = job.actors if job.gpu else 0
+    return Room(who, job.actors + (job.readers or 0), gpus, options, job.wait_minutes)
 
 
 def _planned(job: Job, found: Input, address: str | None) -> tuple[Job, list[Shard]]:
     """The job as it runs on the Ray that is there, and its shards. Whatever fails, the output is left unused."""
     try:
-        connect(address, cpus=cpus(job))
+        connect(address, cpus=cpus(job), room=room(job))
         job = with_readers(job)
-        _check_cluster(job)
+        room(job).require()
         return job, plan(found, job.output, shard_bytes=job.shard_bytes, limit=job.limit)
     except Exception:
         release(job.output)
@@ -139,7 +134,7 @@ def main() -> None:
     told = job(options)
     if options.estimate is not None:
         require_enough(options.estimate)
-        connect(options.address, cpus=cpus(told))
+        connect(options.address, cpus=cpus(told), room=room(told))
         say(estimate_run(told, documents=options.estimate, price=options.price))
     else:
         say(summary(bulk_tag(told, address=options.address)))

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.common.config import OptionsParser
-from jobs.common.options import add_engine_option, add_ray_options, require_at_least
+from jobs.common.options import add_engine_option, add_ray_options, require_at_least, room
 from jobs.common.session import connect
 from jobs.scoring import parts
 from jobs.scoring.result import ENGINES, Result, Test
@@ -144,6 +144,7 @@ def main() -> None:
     if options.output:
         storage.require_unused(options.output, "result")
     require_at_least(options, limit=1, actors=1, threads=1)
+    wanted = room(options, "actors")
     if options.file and list(options.corpus) != list(DEFAULT):
         parser.error("--file is scored in place of a --corpus: give one or the other")
     if options.types and not options.file:
@@ -159,7 +160,7 @@ def main() -> None:
         tests = read_tests(options.corpus, options.split, options.data, options.limit)
     changes = parse_overrides(options.set)
     Settings.from_dict(manifest["settings"]).adapting(changes)  # tells what is wrong before any work
-    connect(options.address, cpus=options.actors + 2)
+    connect(options.address, cpus=options.actors + 2, room=wanted)
     config = EngineConfig(options.engine, options.precision)
     where = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads}
     so_far = storage.absolute(options.output) + PARTS if options.output else None

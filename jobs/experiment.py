@@ -19,6 +19,7 @@ import ray
 
 from jobs.common.config import OptionsParser
 from jobs.common.options import add_engine_option, add_ray_options
+from jobs.common.room import Room
 from jobs.common.session import connect
 from jobs.experiments import estimate
 from jobs.experiments.cells import changed
@@ -73,7 +74,7 @@ def main() -> None:
     elif options.report:
         say(report(job))
     else:
-        _run(job, options.address)
+        _run(job, options.address, options.wait_minutes)
 
 
 def _say_what_would_run(job: Job) -> None:
@@ -86,9 +87,11 @@ def _say_what_would_run(job: Job) -> None:
     say("\n".join(lines))
 
 
-def _run(job: Job, address: str | None) -> None:
+def _run(job: Job, address: str | None, minutes: float) -> None:
+    gpus = job.need if job.gpu else 0
+    wanted = Room(f"{job.need} worker(s) or actor(s)", job.need, gpus, "--workers and --actors", minutes)
     try:
-        errors = experiment(job, lambda: connect(address, cpus=_cpus(job)))
+        errors = experiment(job, lambda: connect(address, cpus=_cpus(job), room=wanted))
     except KeyboardInterrupt:
         say("stopped; the same command goes on from what is done")
         ray.shutdown()

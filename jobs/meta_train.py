@@ -99,7 +99,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
 
 def main() -> None:
     job, address = parse()
-    connect(address, cpus=job.workers + 1)
+    connect(address, cpus=job.workers + 1, room=job.room)
     say(f"meta-training {job.name()}: {len(job.train)} source sentences, {job.workers} worker(s)")
     say(best_line(meta_train(job), job.output))
 

@@ -155,7 +155,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
 
 def main() -> None:
     job, address = parse()
-    connect(address, cpus=job.workers + 1)
+    connect(address, cpus=job.workers + 1, room=job.room)
     made = pretrain(job)
     from metaner_core.pretrain.loop import checkpoint_line
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from jobs.common.room import WAIT_MINUTES, Room
 from metaner_core.engine.config import KINDS, PRECISIONS
 
 
@@ -9,6 +10,17 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Ray")
     group.add_argument("--address", help="a running Ray; default: RAY_ADDRESS, else a Ray of its own on this machine")
     group.add_argument("--gpu", action="store_true", help="one GPU for each worker or actor")
+    waited = f"for room on a running Ray, then end; 0: not at all (default: {WAIT_MINUTES:g})"
+    group.add_argument("--wait-minutes", type=float, default=WAIT_MINUTES, help=waited)
+
+
+def room(options: argparse.Namespace, kind: str) -> Room:
+    """What the options want of a cluster. kind: `workers` or `actors`. Raises ValueError for a time that cannot be."""
+    if not 0 <= options.wait_minutes < float("inf"):
+        raise ValueError(f"options:\n  --wait-minutes is {options.wait_minutes}; least is 0")
+    many = getattr(options, kind)
+    gpus = many if options.gpu else 0
+    return Room(f"{many} {kind[:-1]}(s)", many, gpus, f"--{kind}", options.wait_minutes)
 
 
 def add_engine_option(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
+from jobs.common.room import Room
 from metaner_core.command import USERS_ERRORS, told
 
 # glibc gives freed tensors back to the system and faults every page in again; on virtual machines that costs a factor
@@ -27,8 +28,12 @@ def environment() -> dict[str, str]:
     return MALLOC | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
-def connect(address: str | None = None, *, cpus: int | None = None) -> None:
-    """Join a running Ray, or start one on this machine (logical CPUs: the cores and two to spare for Ray Data)."""
+def connect(address: str | None = None, *, cpus: int | None = None, room: Room | None = None) -> None:
+    """Join a running Ray, or start one on this machine (logical CPUs: the cores and two to spare for Ray Data).
+
+    room: what is needed there; on a Ray that runs already it is waited for. Raises ValueError when there is less. Of a
+    Ray that this process has joined before nothing is asked.
+    """
     if ray.is_initialized():
         return
     options: dict[str, Any] = {"runtime_env": {"env_vars": environment()}, "logging_level": logging.ERROR}
@@ -38,6 +43,10 @@ def connect(address: str | None = None, *, cpus: int | None = None) -> None:
         options |= {"num_cpus": cpus or (os.cpu_count() or 1) + 2, "include_dashboard": False}
     ray.init(**options)
     quiet()
+    if room is not None and options["address"] == "local":
+        room.require()
+    elif room is not None:
+        room.wait()
 
 
 def quiet() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from jobs.common.config import OptionsParser
 from jobs.common.differences import differences
 from jobs.common.options import add_ray_options
+from jobs.common.room import WAIT_MINUTES
 from jobs.planning.shards import MANIFEST, RUN
 from metaner_core import storage
 from metaner_core.engine.config import KINDS, PRECISIONS, EngineConfig
@@ -39,7 +40,8 @@ class Job:
     many documents. shard_mb: text in one shard, and so in one file of the output; up to as much is done again after a
     crash. batch_size: documents whose sentences go through the model together: the more, the more they share.
     engine, precision: as in metaner_core.engine.config. stall_minutes: without any progress, then the job ends.
-    every_seconds: between two lines of progress. config: the options that it was started with, for the manifest.
+    wait_minutes: for room on the cluster. every_seconds: between two lines of progress. config: the options that it was
+    started with, for the manifest.
     """
 
     source: Source
@@ -58,6 +60,7 @@ class Job:
     engine: str = "batched"
     precision: str = "fp32"
     stall_minutes: float = 30
+    wait_minutes: float = WAIT_MINUTES
     every_seconds: float = 10
     config: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -67,6 +70,7 @@ class Job:
         bad += [f"readers is {self.readers}; least is 0"] if (self.readers or 0) < 0 else []
         numbers = {name: getattr(self, name) for name in ("shard_mb", "stall_minutes", "every_seconds")}
         bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if not 0 < n < math.inf]
+        bad += [] if 0 <= self.wait_minutes < math.inf else [f"wait_minutes is {self.wait_minutes:g}; least is 0"]
         if bad:
             raise ValueError("bulk tagging:\n  " + "\n  ".join(bad))
         EngineConfig(self.engine, self.precision)
@@ -226,6 +230,7 @@ def job(options: argparse.Namespace) -> Job:
         "threads",
         "batch_size",
         "stall_minutes",
+        "wait_minutes",
         "engine",
         "precision",
     )

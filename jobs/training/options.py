@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.common.options import add_ray_options, require_at_least
+from jobs.common.options import add_ray_options, require_at_least, room
+from jobs.common.room import Room
 from metaner_core import storage
 
 
@@ -19,6 +20,7 @@ class TrainingRun:
     gpu: bool = False
     threads: int = 1
     max_failures: int = 2
+    room: Room | None = None  # on the cluster; None: as it comes
     config: Mapping[str, Any] = field(default_factory=dict, compare=False)  # the options that it was started with
 
 
@@ -36,4 +38,5 @@ def training_run(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a TrainingRun from parsed options. Raises ValueError listing every number that cannot be."""
     require_at_least(options, workers=1, threads=1, max_failures=-1)
     places = {"output": storage.absolute(options.output), "storage": storage.absolute(options.storage)}
-    return places | {name: getattr(options, name) for name in ("workers", "gpu", "threads", "max_failures")}
+    same = {name: getattr(options, name) for name in ("workers", "gpu", "threads", "max_failures")}
+    return places | same | {"room": room(options, "workers")}

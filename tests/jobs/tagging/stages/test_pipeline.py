@@ -40,11 +40,11 @@ def test_with_gpus_readers_take_the_cpus_that_are_left(eight_cpus: None, options
 
 
 def test_more_readers_than_the_cluster_carries_are_refused(eight_cpus: None) -> None:
-    bulk_tag._check_cluster(job(actors=2, readers=6))
+    bulk_tag.room(job(actors=2, readers=6)).require()
     with pytest.raises(
         ValueError, match=r"2 actor.* and 7 reader.* need 9 logical CPUs, this Ray has 8: set --actors or"
     ):
-        bulk_tag._check_cluster(job(actors=2, readers=7))
+        bulk_tag.room(job(actors=2, readers=7)).require()
 
 
 def test_a_ray_of_its_own_has_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
