@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,17 +189,23 @@ def driver(grid: str, output: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_killed_twice_and_continued_it_equals_an_unbroken_one(unbroken: Path, grid: str, tmp_path: Path) -> None:
     """SIGKILL to the driver, and with it to all its actors: in the first training, and after the first cells."""
-    output = tmp_path / "out"
 
-    def killed(when: Callable[[], object]) -> None:
+    def killed(output: Path, when: Callable[[], object]) -> None:
         with driver(grid, output) as running:
             while not when():
                 assert running.poll() is None, "it ended before it could be killed"
                 time.sleep(0.05)
 
-    killed(lambda: list(output.glob("runs/*/checkpoint_*/state.json")))
-    assert not list(output.glob("bundles/*/manifest.json")), "the kill came too late to test anything"
-    killed(lambda: cells(output))
+    def trains(output: Path) -> list[Path]:
+        return list(output.glob("runs/*/checkpoint_*/state.json"))
+
+    for attempt in range(5):  # on a busy machine a kill may come when the training is over
+        output = tmp_path / f"out{attempt}"
+        killed(output, partial(trains, output))
+        if not list(output.glob("bundles/*/manifest.json")):
+            break
+    assert not list(output.glob("bundles/*/manifest.json")), "the kills came too late to test anything"
+    killed(output, lambda: cells(output))
     assert 0 < len(cells(output)) < CELLS, "the kill came too late to test anything"
     assert experiment(job(grid, output, at_once=2)) == {}
     expected = {name: cell for name, cell in cells(unbroken).items() if ".far." not in name}
