@@ -1,5 +1,6 @@
 """What the engine takes of a GPU follows from how much memory the GPU has."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -35,8 +36,7 @@ def test_traces_and_three_times_what_is_formed_leave_more_than_half_of_it():
 
 
 def test_a_chunk_of_tasks_is_what_a_quarter_holds(of_gib, monkeypatch):
-    engine = tiny_engine(Settings(window=8, window_context=3, frozen_layers=1))
-    object.__setattr__(engine, "device", "cuda")
+    engine = dataclasses.replace(tiny_engine(Settings(window=8, window_context=3, frozen_layers=1)), device="cuda")
     kept = 2 * sum(p.numel() for p in engine.tagger.trained().values())
     of_gib(80)
     assert meta_training.tasks_at_once(engine, 32) == 32
