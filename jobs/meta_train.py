@@ -14,7 +14,7 @@ trains the base model (plain fine-tuning) on the same budget.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 
@@ -24,13 +24,10 @@ from jobs.common.options import add_engine_option
 from jobs.common.progress import Tell, told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
-from jobs.training.trainer import trainer
+from jobs.training.trainer import fit
 from metaner_core import storage
 from metaner_core.bundles.training import MetaTraining, add_options, best_line, dev_line, from_options
-from metaner_core.command import USERS_ERRORS, run, say
-
-if TYPE_CHECKING:
-    from ray.train import WorkerGroupError
+from metaner_core.command import run, say
 
 EXAMPLES = (
     "--preset demo --output out/bundle",
@@ -52,20 +49,9 @@ def meta_train(job: Job, tell: Tell = say) -> dict[str, Any]:
     """
     if (manifest := job.written(job.output)) is not None:
         return manifest
-    from ray.train import WorkerGroupError  # late: seconds, and what is wrong so far is told at once
-
     with told(tell) as board:
-        try:
-            trainer(job, job.name(), worker, {"job": ray.put(job), "board": board}).fit()
-        except WorkerGroupError as error:
-            raise _users_error(error) from error
+        fit(job, job.name(), worker, {"job": ray.put(job), "board": board})
     return json.loads(storage.read_bytes(storage.join(job.output, storage.MANIFEST)))
-
-
-def _users_error(error: "WorkerGroupError") -> Exception:
-    """What a worker found wrong with what the user gave, if that is why training failed; else the failure itself."""
-    causes = (getattr(failure, "cause", failure) for failure in error.worker_failures.values())
-    return next((cause for cause in causes if isinstance(cause, USERS_ERRORS)), error)
 
 
 def worker(config: Mapping[str, Any]) -> None:

@@ -6,9 +6,27 @@ from typing import TYPE_CHECKING, Any
 from jobs.common.imports import gc_paused
 from jobs.training.options import TrainingRun
 from metaner_core import storage
+from metaner_core.command import USERS_ERRORS
 
 if TYPE_CHECKING:
+    from ray.train import WorkerGroupError
     from ray.train.torch import TorchTrainer
+
+
+def fit(job: TrainingRun, name: str, worker: Callable[[Mapping[str, Any]], None], config: Mapping[str, Any]) -> None:
+    """Run `worker(config)` on each of the job's workers. name: see `trainer`. Raises users' errors as they are."""
+    from ray.train import WorkerGroupError  # late: seconds, and what is wrong so far is told at once
+
+    try:
+        trainer(job, name, worker, config).fit()
+    except WorkerGroupError as error:
+        raise _users_error(error) from error
+
+
+def _users_error(error: "WorkerGroupError") -> Exception:
+    """What a worker found wrong with what the user gave, if that is why training failed; else the failure itself."""
+    causes = (getattr(failure, "cause", failure) for failure in error.worker_failures.values())
+    return next((cause for cause in causes if isinstance(cause, USERS_ERRORS)), error)
 
 
 def trainer(

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import platform
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from metaner_core.model.tagger import Tagger
 from metaner_core.settings import Settings
 
 ENCODER, RETRIEVAL = "encoder", "retrieval"  # folders
+COMPUTED = ("format", "fingerprint", "settings", "labels", "source", "versions", "files")  # of a manifest, when written
 
 
 @dataclass(frozen=True)
@@ -100,23 +102,54 @@ def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | 
     and what it wrote to the end stays as it is. Raises FileExistsError when anything else lies at uri already. Returns
     the manifest.
     """
-    if run is not None and (whole := written_by(uri, run)) is not None:
-        return whole
-    storage.require_unused(uri, "bundle", run=run)
-    engine = prepared.trainer.engine
-    with tempfile.TemporaryDirectory(prefix="metaner-bundle-") as name:
-        folder = Path(name)
+
+    def fill(folder: Path) -> None:
         prepared.encoder.save_pretrained(folder / ENCODER)
         prepared.tokenizer.save_pretrained(folder / ENCODER)
         if prepared.retrieval.encoder is not prepared.encoder:
             prepared.retrieval.encoder.save_pretrained(folder / RETRIEVAL)
             prepared.retrieval.tokenizer.save_pretrained(folder / RETRIEVAL)
-        theta = {n: p.detach().cpu().contiguous() for n, p in engine.tagger.trained().items()}
-        save_file(theta, folder / "tagger.safetensors")
         rows = [json.dumps({"words": s.words, "labels": s.labels}, ensure_ascii=False) + "\n" for s in prepared.source]
         (folder / "support.jsonl").write_text("".join(rows), encoding="utf-8")
         save_arrays({"vectors": np.ascontiguousarray(prepared.vectors)}, folder / "index.safetensors")
-        manifest = _manifest(folder, engine.settings, prepared.source, {**facts, "run": run})
+
+    engine = prepared.trainer.engine
+    return _written(uri, fill, engine.tagger, engine.settings, prepared.source, facts, run)
+
+
+def write_with_other_weights(
+    uri: str, start: Bundle, begun: str, *, facts: Mapping[str, Any], run: str | None = None
+) -> dict[str, Any]:
+    """Write the bundle that was loaded from `begun` with what its tagger's parameters are now. The rest is `write`."""
+
+    def fill(folder: Path) -> None:
+        with storage.local_copy(begun) as here:
+            shutil.copytree(here, folder, dirs_exist_ok=True)
+
+    own = {key: start.manifest[key] for key in start.manifest if key not in COMPUTED}
+    return _written(uri, fill, start.tagger, start.settings, start.source, {**own, **facts}, run)
+
+
+def _written(
+    uri: str,
+    fill: Callable[[Path], None],
+    tagger: Tagger,
+    settings: Settings,
+    source: Sequence[Sentence],
+    facts: Mapping[str, Any],
+    run: str | None,
+) -> dict[str, Any]:
+    """fill: puts all but the tagger's parameters and the manifest into a folder."""
+    if run is not None and (whole := written_by(uri, run)) is not None:
+        return whole
+    storage.require_unused(uri, "bundle", run=run)
+    with tempfile.TemporaryDirectory(prefix="metaner-bundle-") as name:
+        folder = Path(name)
+        fill(folder)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        theta = {n: p.detach().cpu().contiguous() for n, p in tagger.trained().items()}
+        save_file(theta, folder / "tagger.safetensors")
+        manifest = _manifest(folder, settings, source, {**facts, "run": run})
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
         storage.publish(folder, uri, last=MANIFEST, run=run)
     return manifest

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaner_core import storage
+from metaner_core.bundles.fine_tuning import shared
 from metaner_core.bundles.manifest import written_by
 from metaner_core.command import EVERY_SECONDS, CommandParser, run, say
 from metaner_core.data import corpora
@@ -145,6 +146,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
     parser.add_argument("--train", help="your own column file in place of --corpus")
     parser.add_argument("--dev", help="goes with --train")
+    together = "a corpus of another language, to learn from together with English: one model for both"
+    parser.add_argument("--target", metavar="CORPUS", help=together)
+    parser.add_argument("--share", type=float, help="percent of the target's training set, drawn with the run's seed")
 
 
 def from_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -160,6 +164,12 @@ def from_options(options: argparse.Namespace) -> dict[str, Any]:
     else:
         train, dev = (corpora.load(options.corpus, split, data=options.data) for split in ("train", "dev"))
     name = options.train or options.corpus
+    if options.target:
+        share = 100.0 if options.share is None else options.share
+        train = [*train, *shared(options.target, share, settings.seed, data=options.data)]
+        name = f"{name} and {share:g}% of {options.target}"
+    elif options.share is not None:
+        raise ValueError("--share is of a --target's training set: name a corpus as --target, or leave it out")
     return {"settings": settings, "train": train, "dev": dev, "encoder": options.encoder, "source_name": name}
 
 

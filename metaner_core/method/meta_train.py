@@ -61,14 +61,18 @@ class MetaTrainer:
         return state
 
     def meta_update(self, update: int, optimizer: torch.optim.Optimizer) -> float:
-        """One step on θ with the sum of the tasks' gradients (Eq. 10, 12). Returns the mean query loss."""
-        settings, trained = self.engine.settings, self.engine.tagger.trained()
+        """The step of a meta-update, at its rates. Returns the mean query loss."""
+        settings = self.engine.settings
         factor = optim.schedule(update, updates=settings.meta_updates, warmup=settings.warmup, kind=settings.schedule)
         alpha = settings.alpha * (factor if settings.alpha_follows_schedule else 1.0)
+        return self.step(self._tasks.of_update(update), optimizer, settings.beta * factor, alpha)
+
+    def step(self, tasks: Sequence[Task], optimizer: torch.optim.Optimizer, rate: float, alpha: float = 0.0) -> float:
+        """One step on θ with the sum of the tasks' gradients (Eq. 10, 12). Returns the mean query loss."""
+        trained = self.engine.tagger.trained()
         # Added up in float64, so that the order of the tasks leaves no trace; all parameters' side by side.
         total = torch.zeros(sum(p.numel() for p in trained.values()), dtype=torch.float64, device=self.engine.device)
         query_loss = torch.zeros((), dtype=torch.float64, device=self.engine.device)
-        tasks = self._tasks.of_update(update)
         for gradient, value in self.gradients(tasks, alpha):
             query_loss += value
             total += torch.cat(
@@ -82,7 +86,7 @@ class MetaTrainer:
         for p, g in zip(trained.values(), parts, strict=True):
             p.grad = g.view_as(p)
         for group in optimizer.param_groups:
-            group["lr"] = settings.beta * factor
+            group["lr"] = rate
         optimizer.step()
         self.engine.tagger.zero_grad(set_to_none=True)
         return query_loss.item() / (len(tasks) if whole_batch(self.engine, tasks) is None else 1)

@@ -37,10 +37,11 @@ class Tasks:
 
     def _task(self, position: int) -> Task:
         epoch, place = divmod(position, len(self.support))
-        query = int(self._order(epoch)[place])
+        query = int(self.order(epoch)[place])
         return Task(epoch, query, tuple(int(i) for i in self.support[query]))
 
-    def _order(self, epoch: int) -> np.ndarray:
+    def order(self, epoch: int) -> np.ndarray:
+        """All examples, shuffled anew in every epoch."""
         if getattr(self, "_cached", (None,))[0] != epoch:
             order = np.random.default_rng([self.settings.seed, ORDER, epoch]).permutation(len(self.support))
             self._cached = (epoch, order)
