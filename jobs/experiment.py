@@ -22,11 +22,13 @@ from jobs.common.options import add_engine_option, add_ray_options
 from jobs.common.room import Room
 from jobs.common.session import connect
 from jobs.experiments import estimate
-from jobs.experiments.cells import changed
+from jobs.experiments.cells import left
+from jobs.experiments.claim import changed
+from jobs.experiments.data import read
 from jobs.experiments.grid import load, shipped
 from jobs.experiments.job import SPARE, Job
 from jobs.experiments.report import report
-from jobs.experiments.run import experiment, left, read
+from jobs.experiments.run import experiment
 from metaner_core import storage
 from metaner_core.command import run, say
 from metaner_core.engine.config import EngineConfig
@@ -81,7 +83,8 @@ def _say_what_would_run(job: Job) -> None:
     data = read(job)
     every, todo = left(job)
     sizes = {name: len(test.scored()) for name, test in data.tests.items()}
-    lines = estimate.told(job, every, todo, sizes)
+    targets = {name: len(sentences) for name, sentences in data.targets.items()}
+    lines = estimate.told(job, every, todo, sizes, targets)
     if different := changed(job.output, data.facts(job)):
         lines += [f"{job.output} is of a grid that differs in", *(f"  {line}" for line in different)]
     say("\n".join(lines))

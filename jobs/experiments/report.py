@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from jobs.experiments.cells import cells
-from jobs.experiments.grid import label
+from jobs.experiments.checks import label
 from jobs.experiments.job import Job
 from metaner_core import storage
 from metaner_core.experiments import page, tables

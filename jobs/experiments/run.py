@@ -8,66 +8,21 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from typing import Any
 
-from jobs import meta_train
-from jobs.experiments.cells import Cell, Training, cells, claim, facts, trainings
+from jobs import fine_tune, meta_train
+from jobs.experiments.cells import Cell, Training, Tuned, left, runs
+from jobs.experiments.claim import claim
+from jobs.experiments.data import Data, read
 from jobs.experiments.job import Job, room
 from jobs.experiments.story import Story
 from jobs.scoring import parts
-from jobs.scoring.result import Result, Test
+from jobs.scoring.result import Result
 from jobs.scoring.run import ScoringFailed, evaluate
 from metaner_core import storage
 from metaner_core.bundles.manifest import written_by
 from metaner_core.command import say
 from metaner_core.data import corpora
-from metaner_core.data.columns import Sentence
-from metaner_core.encoders.source import require_source
-from metaner_core.settings import SAME
-
-
-@dataclass(frozen=True)
-class Data:
-    """All that an experiment reads."""
-
-    train: Sequence[Sentence]
-    dev: Sequence[Sentence]
-    tests: Mapping[str, Test]
-
-    def facts(self, job: Job) -> dict[str, Any]:
-        how = {"engine": job.config.engine, "precision": job.config.precision}
-        return facts(job.grid, self.train, self.dev, self.tests, how)
-
-
-def read(job: Job) -> Data:
-    """Raises FileNotFoundError or ValueError for a corpus or an encoder that is not there or not as it should be."""
-    grid = job.grid
-    retrieval = {variant.settings(0, grid.types).retrieval_encoder for variant in grid.variants}
-    for encoder in {*grid.encoders, *retrieval} - {SAME}:
-        require_source(encoder)
-    train, dev = (corpora.load(grid.source, split, data=job.data) for split in ("train", "dev"))
-    tests = {
-        name: Test(
-            name=name,
-            sentences=corpora.load(name, grid.split, data=job.data)[: grid.limit],
-            types=tuple(t for t in corpora.CORPORA[name].types if t in grid.types),
-        )
-        for name in grid.tests
-    }
-    return Data(train, dev, tests)
-
-
-def left(job: Job) -> tuple[list[Cell], list[Training]]:
-    """All cells, and the trainings of those that are not done, with these alone."""
-    every = cells(job.grid)
-    there = set(storage.list_files(storage.join(job.output, "cells")))
-    todo = []
-    for training in trainings(every):
-        waiting = tuple(cell for cell in training.cells if cell.uri(job.output) not in there)
-        if waiting:
-            todo.append(Training(training.name, training.encoder, training.settings, waiting))
-    return every, todo
 
 
 def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[str, str]:
@@ -85,7 +40,7 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
     for training in todo:
         if training.bundle(job.output) in there:  # of the others it would take time to ask
             _require_own(_training(job, training, data))
-    waiting = sum(len(training.cells) for training in todo)
+    waiting = sum(len(training.every) for training in todo)
     say(f"{len(every)} cells, {len(every) - waiting} are done; {waiting} to do with {len(todo)} bundle(s)")
     if not todo:
         return {}
@@ -103,16 +58,40 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
 
 
 def _do(job: Job, data: Data, training: Training, story: Story) -> dict[str, str]:
-    """One training and its cells. Returns what failed, by cell."""
+    """One training and its cells, and then what is made of its bundle. Returns what failed, by cell."""
     try:
         manifest = _trained(job, _training(job, training, data), training, story)
     except Exception as error:
         story.tell(training.name, f"failed: {_short(error)}")
-        return {cell.name: f"its training: {_short(error)}" for cell in training.cells}
+        return {cell.name: f"its training: {_short(error)}" for cell in training.every}
+    errors = _all_scored(job, data, training.bundle(job.output), manifest, training.cells, story)
+    for tuned in training.tuned:
+        errors |= _tuned_and_scored(job, data, training, tuned, story)
+    return errors
+
+
+def _tuned_and_scored(job: Job, data: Data, training: Training, tuned: Tuned, story: Story) -> dict[str, str]:
+    """One fine-tuning and its cells, after which its bundle goes: it is as large as the first, and made in minutes."""
+    bundle = tuned.bundle(job.output)
+    try:
+        manifest = _tuned(job, data, training, tuned, story)
+    except Exception as error:
+        story.tell(tuned.name, f"failed: {_short(error)}")
+        return {cell.name: f"its fine-tuning: {_short(error)}" for cell in tuned.cells}
+    errors = _all_scored(job, data, bundle, manifest, tuned.cells, story)
+    if not errors:
+        _forget(bundle)
+    return errors
+
+
+def _all_scored(
+    job: Job, data: Data, bundle: str, manifest: Mapping[str, Any], cells: Sequence[Cell], story: Story
+) -> dict[str, str]:
+    """Returns what failed, by cell."""
     errors: dict[str, str] = {}
-    for run, todo in training.runs().items():
+    for run, todo in runs(cells).items():
         try:
-            _scored(job, data, training, manifest, todo, story)
+            _scored(job, data, bundle, manifest, todo, story)
         except ScoringFailed as failed:
             errors |= {f"{run}/{test}": told for test, told in failed.errors.items()}
         except Exception as error:
@@ -131,20 +110,27 @@ def _short(error: BaseException) -> str:
 
 
 def _training(job: Job, training: Training, data: Data) -> meta_train.Job:
+    train, name = data.train, job.grid.source
+    if training.target is not None:
+        test, share = training.target
+        train = [*train, *data.share(test, share, training.settings.seed)]
+        name = f"{name} and {share:g}% of {test}"
     return meta_train.Job(
         settings=training.settings,
-        train=data.train,
+        train=train,
         dev=data.dev,
         encoder=training.encoder,
         engine=job.config.engine,
-        source_name=job.grid.source,
+        source_name=name,
         output=training.bundle(job.output),
-        storage=storage.join(job.output, "runs"),
-        workers=job.workers,
-        gpu=job.gpu,
-        threads=job.threads,
-        max_failures=job.failures,
+        **_where(job),
     )
+
+
+def _where(job: Job) -> dict[str, Any]:
+    """What a training or a fine-tuning runs on."""
+    same = {name: getattr(job, name) for name in ("workers", "gpu", "threads")}
+    return {**same, "storage": storage.join(job.output, "runs"), "max_failures": job.failures}
 
 
 def _require_own(training: meta_train.Job) -> None:
@@ -165,18 +151,47 @@ def _trained(job: Job, task: meta_train.Job, training: Training, story: Story) -
         seconds = None if resumed or before is not None else round(time.time() - started, 1)
         facts = {"encoder": training.encoder, "variant": training.cells[0].variant.name, "seconds": seconds}
         curve = {"best": manifest["best"], "history": manifest["history"]}
-        own = {"seed": training.settings.seed, "types": list(training.settings.types)}
+        own = {"seed": training.settings.seed, "types": list(training.settings.types), "target": training.target}
         storage.write_whole(training.record(job.output), json.dumps({**facts, **own, **curve}, indent=1).encode())
         story.tell(training.name, f"trained: English dev F1 {manifest['best']['dev_f1']:.2f}")
         before = manifest
-    for uri in storage.list_files(checkpoints):  # as large as the bundle, and of no more use
-        storage.delete(uri)
+    _forget(checkpoints)  # as large as the bundle, and of no more use
     return before
 
 
-def _scored(
-    job: Job, data: Data, training: Training, manifest: Mapping[str, Any], todo: Sequence[Cell], story: Story
-) -> None:
+def _tuned(job: Job, data: Data, training: Training, tuned: Tuned, story: Story) -> dict[str, Any]:
+    """The manifest of the fine-tuned bundle, which is made if it is not there."""
+    drawn = data.share(tuned.test, tuned.share, training.settings.seed)
+    task = fine_tune.Job(
+        start=training.bundle(job.output),
+        train=drawn,
+        tuning=tuned.tuning,
+        corpus=tuned.test,
+        share=tuned.share,
+        engine=job.config.engine,
+        output=tuned.bundle(job.output),
+        **_where(job),
+    )
+    if (manifest := written_by(task.output, task.name())) is not None:
+        return manifest
+    _forget(task.output)  # what is left of one whose cells are done
+    started = time.time()
+    story.tell(tuned.name, f"fine-tuning on {len(drawn)} sentences")
+    manifest = fine_tune.tune(task, tell=story.teller(tuned.name, job.every_seconds))
+    facts = {"encoder": training.encoder, "variant": tuned.cells[0].variant.name, **manifest["tuned"]}
+    record = {**facts, "seed": training.settings.seed, "seconds": round(time.time() - started, 1)}
+    storage.write_whole(tuned.record(job.output), json.dumps(record, indent=1).encode())
+    _forget(storage.join(task.storage, task.name()))
+    return manifest
+
+
+def _forget(uri: str) -> None:
+    """Delete all files there, a manifest first: what is left without one is nothing."""
+    for file in sorted(storage.list_files(uri), key=lambda file: not file.endswith(f"/{storage.MANIFEST}")):
+        storage.delete(file)
+
+
+def _scored(job: Job, data: Data, bundle: str, manifest: Mapping[str, Any], todo: Sequence[Cell], story: Story) -> None:
     """Score the cells of one run, and commit each when it is done."""
     run = todo[0].run
     so_far = storage.join(job.output, f"parts/{run}")
@@ -185,11 +200,11 @@ def _scored(
 
     def commit(test: int, result: Result) -> None:
         if (cell := waiting.get(names[test])) is not None:
-            storage.write_whole(cell.uri(job.output), _cell(cell, training, manifest, result))
+            storage.write_whole(cell.uri(job.output), _cell(cell, bundle, manifest, result))
             story.done(cell.name, result)
 
     evaluate(
-        training.bundle(job.output),
+        bundle,
         [data.tests[name] for name in names],
         actors=job.actors,
         gpu=job.gpu,
@@ -215,15 +230,16 @@ def _together(so_far: str, waiting: list[str]) -> list[str]:
     return waiting
 
 
-def _cell(cell: Cell, training: Training, manifest: Mapping[str, Any], result: Result) -> bytes:
+def _cell(cell: Cell, bundle: str, manifest: Mapping[str, Any], result: Result) -> bytes:
     facts = {
         "encoder": cell.encoder,
         "variant": cell.variant.name,
         "types": list(cell.types),
         "seed": cell.seed,
         "test": cell.test,
+        "share": cell.share,
         "language": corpora.CORPORA[cell.test].language,
-        "bundle": {"training": training.name, "fingerprint": manifest["fingerprint"]},
+        "bundle": {"training": bundle.rsplit("/", 1)[-1], "fingerprint": manifest["fingerprint"]},
         "settings": {**manifest["settings"], **cell.variant.adapt},
         "dev_f1": manifest["best"]["dev_f1"],
         "result": result.to_dict(),

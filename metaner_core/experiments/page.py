@@ -10,33 +10,14 @@ from typing import Any
 
 from metaner_core.data.labels import Span
 from metaner_core.experiments.gains import Gain, by_recall, by_similarity, by_type
-from metaner_core.experiments.published import OTHERS, TESTS, figure
-from metaner_core.experiments.scored import Scored, System
+from metaner_core.experiments.layout import table
+from metaner_core.experiments.scored import Column, Scored, System
 from metaner_core.experiments.significance import LEVEL, Spread
-from metaner_core.experiments.study import Column, Compared, Row, Study
+from metaner_core.experiments.study import Compared, Row, Study
 from metaner_core.report.markup import Piece, language_name, template
 
 EXAMPLES = 4  # of each kind, of a variant and test
 COLORS = 6
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One of a table's figures. compared: with the baseline, of all variants but itself."""
-
-    spread: Spread | None
-    published: float | None
-    compared: Compared | None
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row of a table. average, published: over all columns, where every one has a figure."""
-
-    row: Row
-    figures: list[Figure]
-    average: float | None
-    published: float | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +41,17 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Gained:
+    """F1 against the share of labels, for one test: lines of points, x and y in 0 to 100. low, high: of the scale."""
+
+    column: Column
+    low: float
+    high: float
+    most: float
+    lines: list[tuple[str, int, list[tuple[float, float]]]]
+
+
+@dataclass(frozen=True)
 class Adapted:
     """What adapting changed in one variant on one test."""
 
@@ -80,7 +72,6 @@ def render(study: Study, facts: Sequence[tuple[str, str]]) -> str:
         comparisons=len(study.comparisons),
         heading=heading,
         parts=[_part(study, encoder) for encoder in study.encoders if any(c.encoder == encoder for c in study.cells)],
-        others=_others(study),
         signed=signed,
         p=p,
         colors=COLORS,
@@ -91,10 +82,10 @@ def render(study: Study, facts: Sequence[tuple[str, str]]) -> str:
 
 def heading(column: Column, study: Study) -> tuple[str, str]:
     """A column's language and test, with its types where the test is there by taggers of others too."""
-    test, types = column
     language = next(cell.language for cell in study.of(column))
-    twice = sum(name == test for name, _ in study.columns) > 1
-    return language_name({"esp": "es", "ned": "nl"}.get(language, language)), f"{test} {', '.join(types) * twice}"
+    twice = sum(other.test == column.test for other in study.at(column.share)) > 1
+    types, share = ", ".join(column.types) * twice, f"{column.share:g}% of its labels" * bool(column.share)
+    return language_name({"esp": "es", "ned": "nl"}.get(language, language)), f"{column.test} {types} {share}".strip()
 
 
 def signed(value: float) -> str:
@@ -109,8 +100,9 @@ def _part(study: Study, encoder: str) -> dict[str, Any]:
     """All that the page shows of one encoder."""
     return {
         "name": study.encoders[encoder],
-        "lines": [_line(study, encoder, row) for row in study.rows],
-        "whiskers": [_whiskers(study, encoder, column) for column in study.columns],
+        "tables": [table(study, encoder, share) for share in study.shares],
+        "whiskers": [_whiskers(study, encoder, column) for column in study.at(study.shares[0])],
+        "gained": [_gained(study, encoder, columns) for columns in _by_share(study)],
         "curves": _curves(study, encoder),
         "updates": _updates(study, encoder),
         "adapted": [
@@ -121,26 +113,25 @@ def _part(study: Study, encoder: str) -> dict[str, Any]:
     }
 
 
-def _line(study: Study, encoder: str, row: Row) -> Line:
-    system, base = study.system(encoder, row), study.base(encoder)
-    figures = [
-        Figure(
-            study.spread(column, system),
-            figure(row.published or "", column[0]),
-            study.comparison(column, system, base),
-        )
-        for column in study.columns
-    ]
-    means = [f.spread.mean for f in figures if f.spread is not None]
-    published = [f.published for f in figures if f.published is not None]
-    return Line(row, figures, *(fmean(x) if len(x) == len(figures) else None for x in (means, published)))
+def _by_share(study: Study) -> list[list[Column]]:
+    """Columns that differ in nothing else, where there are two or more."""
+    found: dict[tuple[str, tuple[str, ...]], list[Column]] = {}
+    for column in sorted(study.columns, key=lambda column: column.share):
+        found.setdefault((column.test, column.types), []).append(column)
+    return [columns for columns in found.values() if len(columns) > 1]
 
 
-def _others(study: Study) -> list[tuple[str, list[float | None]]]:
-    """Earlier systems as published, where a column is of the paper's."""
-    if not any(test in TESTS for test, _ in study.columns):
-        return []
-    return [(name, [figure(name, test) for test, _ in study.columns]) for name in OTHERS]
+def _gained(study: Study, encoder: str, columns: Sequence[Column]) -> Gained:
+    found: list[tuple[str, int, list[tuple[float, float]]]] = []
+    for place, row in enumerate(study.rows):
+        systems = [System(encoder, row.variant, "unadapted" if column.share else row.engine) for column in columns]
+        spreads = [(c.share, study.spread(c, system)) for c, system in zip(columns, systems, strict=True)]
+        found.append((row.label, place, [(share, s.mean) for share, s in spreads if s is not None]))
+    scores = [score for _, _, points in found for _, score in points]
+    low, high = min(scores, default=0) // 5 * 5, -(max(scores, default=5) // -5) * 5
+    most, size = columns[-1].share, max(high - low, 5)
+    lines = [(n, place, [(100 * x / most, 100 - 100 * (y - low) / size) for x, y in p]) for n, place, p in found if p]
+    return Gained(columns[-1], low, low + size, most, lines)
 
 
 def _whiskers(study: Study, encoder: str, column: Column) -> Whiskers:

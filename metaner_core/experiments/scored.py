@@ -6,7 +6,7 @@ the adapted one.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,15 +17,27 @@ from metaner_core.experiments.significance import Counted
 ENGINES = ("unadapted", "adapted")
 
 
+class Column(NamedTuple):
+    """A test, by taggers of these types that have seen this percent of its language's labels."""
+
+    test: str
+    types: tuple[str, ...]
+    share: float = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One cell. counts, seconds: by engine. tally: columns by sentence, as the evaluation wrote them."""
+    """One cell. counts, seconds: by engine. tally: columns by sentence, as the evaluation wrote them.
+
+    share: percent of the test's language's labelled training sentences that it has seen.
+    """
 
     encoder: str
     variant: str
     types: tuple[str, ...]
     seed: int
     test: str
+    share: float
     language: str
     dev_f1: float
     sentences: int
@@ -36,9 +48,9 @@ class Scored:
     examples: Sequence[Mapping[str, Any]]
 
     @property
-    def column(self) -> tuple[str, tuple[str, ...]]:
-        """What it is a figure of: a test, by taggers of these types."""
-        return self.test, self.types
+    def column(self) -> Column:
+        """What it is a figure of."""
+        return Column(self.test, self.types, self.share)
 
     @staticmethod
     def of(cell: Mapping[str, Any]) -> "Scored":
@@ -48,6 +60,7 @@ class Scored:
         return Scored(
             **{name: cell[name] for name in same},
             types=tuple(cell["types"]),
+            share=cell.get("share", 0),  # the first cells had none
             sentences=result["sentences"],
             counts={engine: Counts.from_dict(counts) for engine, counts in result["counts"].items()},
             seconds=result["seconds"],

@@ -1,14 +1,12 @@
 """What a report is made of: cells, what stands in which row, what is compared with what, and how sure it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from metaner_core.experiments.scored import ENGINES, Scored, System, systems
+from metaner_core.experiments.scored import ENGINES, Column, Scored, System, systems
 from metaner_core.experiments.significance import Comparison, Resampled, Spread, holm
-
-Column = tuple[str, tuple[str, ...]]  # a test, and the types of the taggers that it is of
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,26 @@ class Study:
     def columns(self) -> list[Column]:
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
+    @cached_property
+    def shares(self) -> list[float]:
+        """Of labels of the target, in percent."""
+        return sorted({column.share for column in self.columns})
+
+    def at(self, share: float) -> list[Column]:
+        return [column for column in self.columns if column.share == share]
+
+    def rows_at(self, share: float) -> list[Row]:
+        """Rows of a table. With labels of the target all are read unadapted, as the paper tests there (Sec. 4.6), and
+        what would be read adapted stands below itself."""
+        found = []
+        for row in self.rows:
+            if share and row.engine != "unadapted":
+                found.append(replace(row, engine="unadapted"))
+                found.append(replace(row, label=f"{row.label}, adapted", published=None))
+            else:
+                found.append(row)
+        return found
+
     def of(self, column: Column) -> list[Scored]:
         return [cell for cell in self.cells if cell.column == column]
 
@@ -69,7 +87,7 @@ class Study:
     @cached_property
     def comparisons(self) -> list[Compared]:
         """Every variant with the baseline, each as it is read, and every variant adapted with itself unadapted."""
-        pairs = [(column, *pair) for column in self.columns for pair in self._pairs()]
+        pairs = [(column, *pair) for column in self.columns for pair in self._pairs(column.share)]
         found = [(column, a, b, self._compared(column, a, b)) for column, a, b in pairs]
         kept = [(column, a, b, comparison) for column, a, b, comparison in found if comparison is not None]
         corrected = holm([comparison.p for *_, comparison in kept])
@@ -83,15 +101,15 @@ class Study:
     def system(self, encoder: str, row: Row) -> System:
         return System(encoder, row.variant, row.engine)
 
-    def base(self, encoder: str) -> System:
-        return self.system(encoder, next(row for row in self.rows if row.variant == self.baseline))
+    def base(self, encoder: str, share: float = 0) -> System:
+        return self.system(encoder, next(row for row in self.rows_at(share) if row.variant == self.baseline))
 
-    def _pairs(self) -> list[tuple[System, System]]:
+    def _pairs(self, share: float) -> list[tuple[System, System]]:
         found: dict[tuple[System, System], None] = {}
         for encoder in self.encoders:
-            for row in self.rows:
+            for row in self.rows_at(share):
                 if row.variant != self.baseline:
-                    found[self.system(encoder, row), self.base(encoder)] = None
+                    found[self.system(encoder, row), self.base(encoder, share)] = None
                 both = [System(encoder, row.variant, engine) for engine in ENGINES]
                 found[both[1], both[0]] = None
         return list(found)

@@ -13,12 +13,14 @@ from metaner_core.experiments.scored import ENGINES, Scored
 from metaner_core.experiments.study import Study
 
 ALL = "all"  # the type of a row that is of all types
+_SHARE = ("share", pa.float64())  # percent of the target's labelled training sentences that were seen
 _CELL = [("encoder", pa.string()), ("variant", pa.string()), ("types", pa.list_(pa.string())), ("seed", pa.int64())]
 SCHEMAS = {
     "results": pa.schema(
         [
             *_CELL,
             ("test", pa.string()),
+            _SHARE,
             ("language", pa.string()),
             ("engine", pa.string()),
             ("type", pa.string()),  # ALL: the micro average
@@ -37,6 +39,7 @@ SCHEMAS = {
     "comparisons": pa.schema(
         [
             ("test", pa.string()),
+            _SHARE,
             ("types", pa.list_(pa.string())),
             ("encoder", pa.string()),
             ("variant", pa.string()),
@@ -55,7 +58,16 @@ SCHEMAS = {
             ("t_p", pa.float64()),  # Student's t over seeds
         ]
     ),
-    "curves": pa.schema([*_CELL, ("update", pa.int64()), ("loss", pa.float64()), ("dev_f1", pa.float64())]),
+    "curves": pa.schema(
+        [
+            *_CELL,
+            ("test", pa.string()),
+            _SHARE,
+            ("update", pa.int64()),
+            ("loss", pa.float64()),
+            ("dev_f1", pa.float64()),
+        ]
+    ),
 }
 
 
@@ -75,13 +87,15 @@ def parquet(table: pa.Table) -> bytes:
 def _results(study: Study) -> Iterator[dict[str, Any]]:
     published = {row.variant: row.published or "" for row in study.rows}
     for cell in study.cells:
-        same = {name: getattr(cell, name) for name in ("encoder", "variant", "seed", "test", "language", "dev_f1")}
+        same = {
+            name: getattr(cell, name) for name in ("encoder", "variant", "seed", "test", "share", "language", "dev_f1")
+        }
         same |= {"types": list(cell.types), "sentences": cell.sentences}
         for engine in ENGINES:
             own = {"engine": engine, "seconds": cell.seconds[engine]}
             for type_, counts, score in _by_type(cell, engine):
                 figures = {"precision": score.precision, "recall": score.recall, "f1": score.f1}
-                paper = figure(published[cell.variant], cell.test) if type_ == ALL else None
+                paper = figure(published[cell.variant], cell.test, cell.share) if type_ == ALL else None
                 yield {**same, **own, "type": type_, **counts, **figures, "published": paper}
 
 
@@ -97,8 +111,9 @@ def _comparisons(study: Study) -> Iterator[dict[str, Any]]:
     for c in study.comparisons:
         figures = ("difference", "low", "high", "p", "t_low", "t_high", "t_p")
         yield {
-            "test": c.column[0],
-            "types": list(c.column[1]),
+            "test": c.column.test,
+            "share": c.column.share,
+            "types": list(c.column.types),
             "encoder": c.system.encoder,
             "variant": c.system.variant,
             "engine": c.system.engine,
@@ -113,6 +128,7 @@ def _comparisons(study: Study) -> Iterator[dict[str, Any]]:
 
 def _curves(study: Study) -> Iterator[dict[str, Any]]:
     for curve in study.curves:
-        same = {name: curve[name] for name in ("encoder", "variant", "types", "seed")}
+        test, share = curve.get("target") or (None, 0)  # that English was put together with
+        same = {name: curve[name] for name in ("encoder", "variant", "types", "seed")} | {"test": test, "share": share}
         for point in curve["history"]:
             yield {**same, **{name: point[name] for name in ("update", "loss", "dev_f1")}}

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from metaner_core.experiments import page, tables
+from metaner_core.experiments import layout, page, published, tables
 from metaner_core.experiments.gains import by_recall, by_similarity, by_type
 from metaner_core.experiments.published import COLUMNS, OTHERS, SYSTEMS, figure
-from metaner_core.experiments.scored import Scored, System
+from metaner_core.experiments.scored import Column, Scored, System
 from metaner_core.experiments.significance import holm
 from metaner_core.experiments.study import Row, Study
 from tests.support.cells import cell
@@ -56,7 +56,10 @@ def test_all_comparisons_of_a_study_are_corrected_together() -> None:
 
 def test_cells_that_are_not_done_leave_gaps() -> None:
     part = study([cell(variant="full"), cell(variant="base", test="europeana-fr")], missing=["x/y"])
-    assert part.spread(("conll2002-es", ("PER", "LOC", "ORG", "MISC")), System("embedded", "base", "unadapted")) is None
+    assert (
+        part.spread(Column("conll2002-es", ("PER", "LOC", "ORG", "MISC")), System("embedded", "base", "unadapted"))
+        is None
+    )
     assert {(c.system.variant, c.other.variant) for c in part.comparisons} == {("base", "base"), ("full", "full")}
     assert "1 still missing" in page.render(part, [])
 
@@ -110,6 +113,65 @@ def test_the_page_is_whole_escapes_what_it_shows_and_loads_nothing() -> None:
     for spread in (study().spread(c, System("embedded", "full", "adapted")) for c in study().columns):
         assert spread is not None
         assert f"<strong>{spread.mean:.2f}</strong> ± {spread.deviation:.2f}" in html
+
+
+def with_shares() -> Study:
+    """Base and full without labels and with 2%, where ml is too; full's adapted score there is not its own."""
+    parts = [("base", 0, 0.6), ("full", 0, 0.65), ("base", 2, 0.7), ("full", 2, 0.75), ("ml", 2, 0.68)]
+    cells = [cell(variant=v, seed=s, share=share, skill=skill) for v, share, skill in parts for s in (0, 1)]
+    return study(cells, rows=[*ROWS, Row("ml", "both together", "unadapted")])
+
+
+def test_with_labels_all_are_read_unadapted_and_adapted_stands_below() -> None:
+    low = with_shares()
+    assert low.shares == [0, 2]
+    tables = [layout.table(low, "embedded", share) for share in low.shares]
+    assert [line.row.label for line in tables[0].lines] == ["base <model>", "full method"], "ml is of no such table"
+    assert [(line.row.label, line.row.engine) for line in tables[1].lines] == [
+        ("base <model>", "unadapted"),
+        ("full method", "unadapted"),
+        ("full method, adapted", "adapted"),
+        ("both together", "unadapted"),
+    ]
+    spread = low.spread(low.columns[1], System("embedded", "full", "unadapted"))
+    assert spread is not None
+    assert tables[1].lines[1].average == pytest.approx(spread.mean)
+
+
+def test_systems_are_compared_with_the_baseline_that_has_seen_as_many_labels() -> None:
+    found = {(c.column.share, c.system.variant, c.system.engine, c.other.engine) for c in with_shares().comparisons}
+    against = {pair for pair in found if pair[1] == "full"}
+    assert against == {
+        (0, "full", "adapted", "unadapted"),
+        (2, "full", "unadapted", "unadapted"),
+        (2, "full", "adapted", "unadapted"),
+    }
+    assert {pair[0] for pair in found if pair[1] == "ml"} == {2}
+
+
+def test_the_papers_table_5_as_far_as_it_can_be_read() -> None:
+    assert [published.average("base model", share) for share in (1, 2, 5)] == [74.24, 75.88, 77.81]
+    assert [published.average("full method", share) for share in (1, 2, 5)] == [75.70, 77.32, 79.32]
+    assert figure("full method", "msra-zh", 5) == 85.67
+    assert figure("full method", "conll2002-es", 2) is None
+    assert figure("full method", "msra-zh", 2.5) is published.average("full method", 2.5) is None
+    html = page.render(with_shares(), [])
+    assert "scores with 2% of the language" in html
+    assert "77.32" in html
+    assert "what labels of the language bring" in html
+    assert "what labels of the language bring" not in page.render(study(), [])
+
+
+def test_f1_against_labels_is_a_line_from_none_to_the_most() -> None:
+    low = with_shares()
+    (picture,) = page._part(low, "embedded")["gained"]
+    lines = {label: points for label, _, points in picture.lines}
+    assert [x for x, _ in lines["full method"]] == [0, 100]
+    assert [x for x, _ in lines["both together"]] == [100]
+    spread = low.spread(low.columns[0], System("embedded", "full", "adapted"))
+    assert spread is not None
+    y = lines["full method"][0][1]
+    assert picture.high - y / 100 * (picture.high - picture.low) == pytest.approx(spread.mean)
 
 
 def test_an_empty_study_has_a_page() -> None:

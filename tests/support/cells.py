@@ -21,6 +21,7 @@ def cell(
     sentences: int = 200,
     skill: float = 0.7,
     gain: float = 0.02,
+    share: float = 0,
 ) -> dict[str, Any]:
     """One that finds each name with the probability `skill`, adapted with `gain` more, and as many wrong ones."""
     random = np.random.default_rng([seed, len(variant), len(test)])
@@ -43,7 +44,7 @@ def cell(
         "changed": {"gained": dict.fromkeys(types, 3), "lost": dict.fromkeys(types, 2)},
         "examples": [{"kind": kind, **EXAMPLE} for kind in ("gained", "lost")],
     }
-    own = {"encoder": encoder, "variant": variant, "types": list(types), "seed": seed, "test": test}
+    own = {"encoder": encoder, "variant": variant, "types": list(types), "seed": seed, "test": test, "share": share}
     return {**own, "language": test[-2:], "dev_f1": 90.0, "result": result}
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from jobs.experiments.cells import changed, claim, facts
+from jobs.experiments.cells import left
+from jobs.experiments.claim import changed, claim, facts
+from jobs.experiments.data import read
 from jobs.experiments.grid import parse
 from jobs.experiments.job import Job
-from jobs.experiments.run import left, read
 from jobs.scoring.result import Test
 from metaner_core import storage
 from metaner_core.data.columns import Sentence

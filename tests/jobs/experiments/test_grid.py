@@ -44,7 +44,7 @@ def grid(**changes: Any) -> Grid:
 def test_shipped_grids_can_be_read_and_their_names_do_not_clash(name: str) -> None:
     found = cells(load(name))
     assert len({cell.name for cell in found}) == len(found) > 0
-    assert sum(len(training.cells) for training in trainings(found)) == len(found)
+    assert sum(len(training.every) for training in trainings(found)) == len(found)
 
 
 def test_the_papers_grid_has_both_readings_and_all_its_tests() -> None:

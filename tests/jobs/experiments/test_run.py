@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import experiment as command
-from jobs.experiments.cells import claim
+from jobs.experiments.claim import claim
+from jobs.experiments.data import read
 from jobs.experiments.grid import load
 from jobs.experiments.job import Job
 from jobs.experiments.report import report
-from jobs.experiments.run import experiment, read
+from jobs.experiments.run import experiment
 from tests.support.small import save_tiny_bert
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # its first test waits for all of a grid
