@@ -149,7 +149,7 @@ def _trained(job: Job, task: meta_train.Job, training: Training, story: Story) -
         story.tell(training.name, "training goes on" if resumed else "training")
         manifest = meta_train.meta_train(task, tell=story.teller(training.name, job.every_seconds))
         seconds = None if resumed or before is not None else round(time.time() - started, 1)
-        facts = {"encoder": training.encoder, "variant": training.cells[0].variant.name, "seconds": seconds}
+        facts = {"encoder": training.encoder, "variant": training.every[0].variant.name, "seconds": seconds}
         curve = {"best": manifest["best"], "history": manifest["history"]}
         own = {"seed": training.settings.seed, "types": list(training.settings.types), "target": training.target}
         storage.write_whole(training.record(job.output), json.dumps({**facts, **own, **curve}, indent=1).encode())

@@ -47,6 +47,7 @@ def card(manifest: Mapping[str, Any], place: str, *, exported: str | None = None
         update=_number(best.get("update")),
         selected_on=best.get("selected_on"),
         history=_history(manifest.get("history")),
+        tuned=_tuned(manifest),
         folder=repr(place.rstrip("/").rpartition("/")[2] if storage.is_remote(place) and exported else place),
         shell=shlex.quote(place),
         stride=stride if isinstance(stride, int) else 0,
@@ -66,6 +67,7 @@ def _facts(manifest: Mapping[str, Any], settings: Mapping[str, Any], source: Map
         "Sentences of it": f"{sentences:,.0f}" if sentences is not None else None,
         "Encoder": manifest.get("encoder"),
         "Encoder that finds the neighbours": _retrieval_encoder(manifest),
+        "Fine-tuned on": _tuned(manifest),
         "Preset": settings.get("preset"),
         "Bundle": manifest.get("fingerprint"),
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
@@ -99,7 +101,7 @@ def _results(manifest: Mapping[str, Any], exported: str | None) -> list[Any]:
 
     best = _mapping(manifest.get("best"))
     f1 = _number(best.get("dev_f1"))
-    if f1 is None or (exported and best.get("selected_on") == "adapted"):
+    if f1 is None or _tuned(manifest) or (exported and best.get("selected_on") == "adapted"):
         return []
     source = _word(manifest.get("source_name")) or "development sentences"
     result = EvalResult(
@@ -113,6 +115,13 @@ def _results(manifest: Mapping[str, Any], exported: str | None) -> list[Any]:
         metric_value=round(f1, 2),
     )
     return [result]
+
+
+def _tuned(manifest: Mapping[str, Any]) -> str | None:
+    """The labels that a bundle was fine-tuned on; None: on none."""
+    tuned = _mapping(manifest.get("tuned"))
+    corpus, sentences = _word(tuned.get("corpus")), _number(tuned.get("sentences"))
+    return f"{sentences:,.0f} sentences of {corpus}" if corpus and sentences is not None else None
 
 
 def _language(manifest: Mapping[str, Any]) -> str:

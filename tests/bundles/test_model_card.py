@@ -65,6 +65,15 @@ def test_hubs_read_what_it_is() -> None:
     assert (result["metrics"][0]["type"], result["metrics"][0]["value"]) == ("f1", 91.23)
 
 
+def test_what_was_fine_tuned_says_on_what_and_that_its_score_was_before() -> None:
+    tuned = {"corpus": "conll2002-es", "sentences": 166, "share": 2.0}
+    text = card(changed(tuned=tuned), "out/tagger")
+    assert "one language, `en`, but for `166 sentences of conll2002-es`." in text
+    assert "unadapted, before it was fine-tuned." in text
+    assert "metrics" not in front_matter(text)
+    assert all(card(changed(tuned={"corpus": odd, "sentences": odd}), "x") for odd in ODD)
+
+
 @pytest.mark.parametrize(
     ("exported", "library"), [(None, "metaner"), ("transformers", "transformers"), ("onnx", "onnx")]
 )
