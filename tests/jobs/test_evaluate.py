@@ -1,13 +1,16 @@
 """The evaluation job gives the counts that the same models give in one process."""
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobs.evaluate import ENGINES, Result, Test, evaluate, notes, read_file, read_tests, table, to_json
+from jobs.evaluate import ENGINES, Result, Test, evaluate, main, notes, read_file, read_tests, table, to_json
 from metaner_core.bundles import bundle
 from metaner_core.data.columns import Sentence
 from metaner_core.data.scoring import Counts, count
@@ -112,6 +115,36 @@ def test_the_json_holds_counts_and_says_of_which_bundle(results: list[Result], t
 def test_an_unknown_corpus_is_refused() -> None:
     with pytest.raises(ValueError, match="klingon"):
         read_tests(["klingon"], "test", None, None)
+
+
+def test_its_output_has_no_lines_of_rays_own(
+    ray_local: None,
+    tiny_bundle: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--corpus", "embedded-nl", "--limit", "12", "--every-seconds", "0.01"]
+    where = ["--bundle", tiny_bundle, "--output", str(tmp_path / "scores.json")]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *where, *options])
+    main()
+    out, err = capfd.readouterr()
+    ours = r"[│┃┏┡├└ ]|starting; 12 sentences|\d+/12 sentences|(un)?adapted: |scores written to | *Phrase-level scores"
+    assert [line for line in out.splitlines() if not re.match(ours, line)] == []
+    assert "embedded-nl" in out
+    # From Ray's core, past every log level: each pool of Ray Data has it (ray-project/ray#57733).
+    assert [line for line in err.splitlines() if "has constructor arguments in the object store" not in line] == []
+
+
+def test_the_raylets_count_of_processes_is_not_told_and_what_else_it_says_is() -> None:
+    said = "7 PYTHON worker processes have been started on node: x", "The node is low on memory"
+    code = (
+        "import jobs; from ray._private.worker import print_to_stdstream as tell; "
+        f"[tell({{'lines': [line], 'pid': 'raylet', 'is_err': False}}, ignore_prefix=False) for line in {said!r}]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said[0] not in done.stdout
+    assert said[1] in done.stdout
 
 
 COLUMNS = "Ana B-PER\nvisited O\nParis B-LOC\n\nBo B-PER\nleft O\n"
