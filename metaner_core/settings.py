@@ -19,6 +19,7 @@ from metaner_core.data.labels import TYPES
 CHOICES: dict[str, tuple[str, ...]] = {
     "touching_words": ("together", "apart"),
     "last_window": ("as_needed", "after_full"),
+    "long_sentences": ("whole", "windows"),
     "neighbour_rule": ("without_self", "skip_first"),
     "similarity": ("cosine", "dot_over_source_norm"),
     "pooling": ("cls", "mean"),
@@ -47,6 +48,7 @@ EARLIER: dict[str, Any] = {
     "prefix": "",
     "adapt_optimizer": "same",
     "last_window": "as_needed",
+    "long_sentences": "whole",
     "masked_tokens": "all",
     "schedule": "from_first_step",
     "dev_at": "multiples",
@@ -64,6 +66,7 @@ class Settings:
     window: int = 128  # subwords in one encoder input, [CLS] and [SEP] not counted
     window_context: int = 64  # subwords that a following window repeats
     last_window: str = "as_needed"  # after_full: after a last window that is full one more, which holds nothing new
+    long_sentences: str = "whole"  # windows: each has a vector, neighbours, a task and an adapted model of its own
     touching_words: str = "together"  # go to a SentencePiece tokenizer as one text; apart: each with a ▁ before it
 
     neighbours: int = 2  # K, size of the support set
@@ -126,6 +129,11 @@ class Settings:
         types = tuple(self.types) if isinstance(self.types, tuple) else ()
         if not types or set(types) - set(TYPES) or len(set(types)) < len(types):
             yield "types", f"types is {self.types!r}; it must hold one or more of {', '.join(TYPES)}, each once"
+        if self.long_sentences == "windows":
+            for name, needed in (("retrieval_encoder", SAME), ("select_on", "unadapted")):
+                if getattr(self, name) != needed:
+                    told = f"with long_sentences=windows it must be {needed}; or set long_sentences=whole"
+                    yield name, f"{name} is {getattr(self, name)!r}; {told}"
         if not self.retrieval_encoder:
             yield "retrieval_encoder", f"retrieval_encoder is ''; it must be `{SAME}` or the name of an encoder"
 
@@ -187,6 +195,7 @@ class Settings:
 OFFICIAL_CODE: dict[str, Any] = {
     "window": 126,  # 128 with [CLS] and [SEP]
     "last_window": "after_full",
+    "long_sentences": "windows",
     "frozen_layers": 4,
     "loss_tokens": "all",
     "optimizer": "bertadam",

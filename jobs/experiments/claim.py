@@ -11,6 +11,7 @@ from jobs.scoring.result import Test
 from metaner_core import __version__, storage
 from metaner_core.data.columns import Sentence
 from metaner_core.data.sentences import fingerprint
+from metaner_core.settings import EARLIER
 
 GRID = "grid.json"
 GROWS = ("encoders", "variants", "seeds", "tests", "protocols", "shares", "targets", "with_labels")
@@ -67,7 +68,7 @@ def claim(output: str, facts: Mapping[str, Any], *, extend: bool) -> None:
     if not storage.exists(uri):
         storage.require_unused(output, "grid of cells")
     else:
-        then = json.loads(storage.read_bytes(uri))["facts"]
+        then = _read(uri)
         told = "Take that grid to go on with it, or give another --output"
         more = _grown(then, facts)
         if more != then and not extend:
@@ -94,4 +95,12 @@ def _grown(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 def changed(output: str, facts: Mapping[str, Any]) -> list[str]:
     """What differs from the grid that this output is of, a line each; nothing if it is of none."""
     uri = storage.join(output, GRID)
-    return list(differences(json.loads(storage.read_bytes(uri))["facts"], facts)) if storage.exists(uri) else []
+    return list(differences(_read(uri), facts)) if storage.exists(uri) else []
+
+
+def _read(uri: str) -> dict[str, Any]:
+    """A grid's facts, with what settings meant that its version did not know."""
+    facts: dict[str, Any] = json.loads(storage.read_bytes(uri))["facts"]
+    for variant in facts["variants"].values():
+        variant["settings"] = {**EARLIER, **variant["settings"]}
+    return facts

@@ -31,6 +31,7 @@ from metaner_core.engine.config import BATCHED, EngineConfig
 
 if TYPE_CHECKING:
     from metaner_core.model.encoding import Encoded
+    from metaner_core.model.examples import Examples
     from metaner_core.model.tagger import Prediction
 
 NONE = -1
@@ -103,13 +104,13 @@ class Scorer:
         """Score one part, unadapted and adapted."""
         sentences = test.scored()[part.first : part.last]
         inputs = [self.bundle.inputs(s.words) for s in sentences]
-        encoded = [i.tagging for i in inputs]
+        examples = self.bundle.examples(inputs)
         seconds, found = {}, {}
-        support, similarity = self.bundle.nearest(inputs)
+        support, similarity = self.bundle.nearest(examples.inputs)
         for engine in ENGINES:
             started = time.monotonic()
             self._adapting, self._ahead, self._told = engine == "adapted", 0, 0
-            found[engine] = self._predict(engine, encoded, support)
+            found[engine] = examples.joined(self._predict(engine, examples.encoded, support))
             seconds[engine] = time.monotonic() - started
         self._post(part.last - part.first - self._told)
         pairs = zip(sentences, found["adapted"], strict=True)
@@ -120,7 +121,7 @@ class Scorer:
             sentences=len(sentences),
             counts={e: _counts(gold, guessed[e]) for e in ENGINES},
             seconds=seconds,
-            tally={**_tally(gold, guessed), **self._nearness(gold, support, similarity)},
+            tally={**_tally(gold, guessed), **self._nearness(gold, examples, support, similarity)},
             changed=_changed(gold, guessed),
             examples=_examples(sentences, found["adapted"], gold, guessed),
         )
@@ -134,8 +135,11 @@ class Scorer:
     def _phrases(self, labels: Sequence[Sequence[str]]) -> Phrases:
         return phrases(labels, as_one=self.bundle.settings.score_overlaps)
 
-    def _nearness(self, gold: Phrases, support: np.ndarray, similarity: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns that say how near a sentence's neighbours are."""
+    def _nearness(
+        self, gold: Phrases, examples: "Examples", support: np.ndarray, similarity: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Columns that say how near a sentence's neighbours are, or its first window's."""
+        support, similarity = self.bundle.sentences(support[examples.first]), similarity[examples.first]
         recall = [self._recall({span.type for span in g}, ids) for g, ids in zip(gold, support.tolist(), strict=True)]
         thousandths = np.rint(1000 * np.asarray(similarity, np.float64).mean(1)).astype(np.int64)
         return {"similarity": thousandths, "recall": np.array(recall, np.int64)}

@@ -4,7 +4,7 @@ encoder/            the frozen pre-trained encoder and its tokenizer, for retrie
 retrieval/          another one for retrieval, if the settings have it so
 tagger.safetensors  θ*: the trained parameters (the frozen ones are the encoder's)
 support.jsonl       the source sentences, {"words": [...], "labels": [...]} a line; a neighbour's id is its line
-index.safetensors   their sentence vectors [N, d], float32
+index.safetensors   their sentence vectors [N, d], float32; one for each window where the settings have it so
 manifest.json       settings, fingerprints, versions, scores, and size and SHA-256 of every file
 """
 
@@ -38,6 +38,7 @@ from metaner_core.engine.config import BATCHED, EngineConfig
 from metaner_core.method.adapt import Engine, silent
 from metaner_core.method.retrieval import Retrieval, SupportIndex
 from metaner_core.model.encoding import Encoding, LabelSet
+from metaner_core.model.examples import Examples
 from metaner_core.model.inputs import Input, Inputs
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import Settings
@@ -80,19 +81,32 @@ class Bundle:
 
     @functools.cached_property
     def engine(self) -> Engine:
-        source = [self.encode(s.words, s.labels) for s in self.source]
-        labels = LabelSet.of(self.settings)
+        source, labels = self._source.encoded, LabelSet.of(self.settings)
         return new_engine(
             self.config, self.tagger, self.tokenizer, labels, self.settings, source, self.device, self.tell
         )
 
-    def nearest(self, sentences: Sequence[Input]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and similarities [n, K] of each sentence's nearest source sentences."""
-        return self.retrieval.support([sentence.retrieval for sentence in sentences], self.index)
+    @functools.cached_property
+    def _source(self) -> Examples:
+        return self.examples([self.inputs(s.words, s.labels) for s in self.source])
+
+    def examples(self, sentences: Sequence[Input]) -> Examples:
+        """What of the sentences is adapted to by itself."""
+        return Examples.of(sentences, self.settings)
+
+    def nearest(self, examples: Sequence[Input]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids, in `engine.source`, and similarities [n, K] of each example's nearest ones."""
+        return self.retrieval.support([example.retrieval for example in examples], self.index)
+
+    def sentences(self, ids: np.ndarray) -> np.ndarray:
+        """The source sentences that ids of `nearest` are, or are windows of."""
+        return ids if self.settings.long_sentences == "whole" else np.asarray(self._source.sentence)[ids]
 
     def support(self, sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        """As `nearest`, of sentences in words."""
-        return self.nearest([self.inputs(words) for words in sentences])
+        """Ids, in `source`, and similarities [n, K] of the nearest of sentences in words, or of the first window."""
+        examples = self.examples([self.inputs(words) for words in sentences])
+        ids, similarities = self.nearest([examples.inputs[i] for i in examples.first])
+        return self.sentences(ids), similarities
 
 
 def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | None = None) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class FineTuning:
         first = workers.rank() == 0
         start = bundle.load(self.start, device=device)
         tuning, settings = self._tuning(start.manifest), plain(start.settings)
-        encoded = [start.encode(s.words, s.labels) for s in usable(self.train, settings.types)]
+        sentences = [start.inputs(s.words, s.labels) for s in usable(self.train, settings.types)]
+        encoded = start.examples(sentences).encoded
         labels, config = LabelSet.of(settings), EngineConfig(self.engine)
         engine = new_engine(config, start.tagger, start.tokenizer, labels, settings, encoded, device)
         together = None if self.engine == "reference" else in_chunks
@@ -95,7 +96,7 @@ class FineTuning:
 
         losses = fine_tune(trainer, tuning, told)
         if first:
-            own = {"corpus": self.corpus, "share": self.share, "sentences": len(encoded), "losses": losses}
+            own = {"corpus": self.corpus, "share": self.share, "sentences": len(sentences), "losses": losses}
             tuned = {"start": start.manifest["fingerprint"], **own, **tuning.to_dict()}
             run = self.name()
             bundle.write_with_other_weights(output, start, self.start, facts={"tuned": tuned, **facts}, run=run)

@@ -17,6 +17,7 @@ from metaner_core.engine.meta_training import in_chunks
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.method.retrieval import Retrieval, SupportIndex
 from metaner_core.model.encoding import LabelSet
+from metaner_core.model.examples import Examples
 from metaner_core.model.inputs import Input, Inputs
 from metaner_core.model.tagger import Tagger
 from metaner_core.settings import SAME, Settings
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 class Prepared:
     """All that meta-training starts from. encoder: as it was pre-trained; its frozen layers are the tagger's too.
 
-    vectors: [N, d] of the source sentences, by `retrieval`.
+    vectors: [N, d] of the source's examples, which are its sentences, or windows of them, by `retrieval`.
     """
 
     encoder: PreTrainedModel
@@ -65,11 +66,11 @@ def prepare(
     read = Inputs(tokenizer, settings, retrieval=retrieval.tokenizer, longest=longest_input(frozen))
     source = usable(train, settings.types)
     inputs, dev_inputs = ([read(s.words, s.labels) for s in part] for part in (source, usable(dev, settings.types)))
-    encoded, dev_encoded = ([s.tagging for s in part] for part in (inputs, dev_inputs))
-    vectors = retrieval.vectors([s.retrieval for s in inputs])
+    examples, dev_encoded = Examples.of(inputs, settings), [s.tagging for s in dev_inputs]
+    vectors = retrieval.vectors([example.retrieval for example in examples.inputs])
     support, dev_support = _neighbours(settings, retrieval, vectors, dev_inputs)
     tagger = Tagger(trainable_copy(frozen, settings.frozen_layers), len(label_set.names), settings).to(device)
-    runs = new_engine(EngineConfig(engine), tagger, tokenizer, label_set, settings, encoded, device)
+    runs = new_engine(EngineConfig(engine), tagger, tokenizer, label_set, settings, examples.encoded, device)
     together = None if engine == "reference" else in_chunks
     trainer = MetaTrainer(runs, support, dev_encoded, dev_support, on_update, together)
     return Prepared(frozen, tokenizer, retrieval, source, vectors, trainer)

@@ -46,7 +46,8 @@ class Engine:
         """Tokens of a source sentence that have a loss."""
         sentence = self.source[i]
         if self.label_set.further is None:
-            return len(set(sentence.first))  # words may share a subword
+            # Words may share a subword; those of a window that is an example may be context, or begin before it.
+            return len({i for i in sentence.first if i >= sentence.windows[0].fresh})
         return sentence.tokens
 
     def plain(self, sentences: Sequence[Encoded], *, overlaps: bool = False) -> list[Prediction]:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the model found in one sentence. windows: that it was cut to. labels, probabilities: of each word.
-    neighbours: (id, similarity), best first; none if nothing was adapted."""
+    neighbours: (id, similarity), best first; none if nothing was adapted; where windows have their own, the first's."""
 
     windows: int
     labels: tuple[str, ...]
@@ -59,9 +59,11 @@ def _found(bundle: Bundle, sentences: Sequence[Input], adapted: bool) -> list[Fo
     encoded = [sentence.tagging for sentence in sentences]
     neighbours: list[tuple[tuple[int, float], ...]] = [() for _ in sentences]
     if adapted:
-        ids, similarities = bundle.nearest(sentences)
-        neighbours = [tuple(zip(*pair, strict=True)) for pair in zip(ids.tolist(), similarities.tolist(), strict=True)]
-        predictions = bundle.engine.adapted(encoded, ids)
+        examples = bundle.examples(sentences)
+        ids, similarities = bundle.nearest(examples.inputs)
+        near = bundle.sentences(ids[examples.first]).tolist(), similarities[examples.first].tolist()
+        neighbours = [tuple(zip(*pair, strict=True)) for pair in zip(*near, strict=True)]
+        predictions = examples.joined(bundle.engine.adapted(examples.encoded, ids))
     else:
         predictions = bundle.engine.plain(encoded)
     parts = zip(encoded, predictions, neighbours, strict=True)
