@@ -1,10 +1,10 @@
-"""An address at which there is no Ray: told at once, and what to give instead."""
+"""An address at which there is no Ray, or no storage: told at once, and what to give instead."""
 
 import socket
 
 import pytest
 
-from jobs.common.address import require_answering
+from jobs.common.address import require_answering, require_storage
 
 
 @pytest.fixture
@@ -51,3 +51,24 @@ def test_where_somebody_listens_ray_may_see_to_the_rest() -> None:
 @pytest.mark.parametrize("address", ["local", "auto"])
 def test_names_that_ray_itself_resolves_are_left_to_it(address: str) -> None:
     require_answering(address)
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize("scheme", ["", "http://", "https://"])
+def test_a_storage_that_nobody_serves_is_told_where_an_option_names_some(
+    name: str, scheme: str, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, where := f"{scheme}127.0.0.1:{free}")
+    for values in (["a", "s3://bucket/key"], [3, None, ["a", "s3://bucket/key"]]):
+        with pytest.raises(ValueError, match=f"AWS_ENDPOINT_URL is {where}, and no storage answers"):
+            require_storage(values, seconds=5)
+    require_storage(["a", ["b"], 1, None])  # nothing of these is asked there
+
+
+def test_a_storage_that_is_there_or_is_amazons_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    require_storage(["s3://bucket/key"])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}/path")
+        require_storage(["s3://bucket/key"])
