@@ -56,6 +56,15 @@ def test_another_grid_is_refused_by_what_differs(
     assert list(changed(str(tmp_path), told())) == []
 
 
+def test_a_grid_begun_before_there_was_a_setting_goes_on(tmp_path: Path) -> None:
+    then = told()
+    for variant in then["variants"].values():
+        del variant["settings"]["long_sentences"]
+    claim(str(tmp_path), then, extend=False)
+    claim(str(tmp_path), told(), extend=False)
+    assert changed(str(tmp_path), told()) == []
+
+
 def test_a_variants_settings_are_part_of_it(tmp_path: Path) -> None:
     claim(str(tmp_path), told(), extend=False)
     other = values()
