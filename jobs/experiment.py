@@ -32,6 +32,7 @@ from jobs.experiments.run import experiment
 from metaner_core import storage
 from metaner_core.command import run, say
 from metaner_core.engine.config import EngineConfig
+from metaner_core.experiments import tensorboard
 
 EXAMPLES = ("minute --output out/minute", "grid.toml --data DATA --output out/grid --dry-run")
 
@@ -47,6 +48,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, Any]:
     group.add_argument("--dry-run", action="store_true", help="say what would run and how long it would take, no more")
     group.add_argument("--report", action="store_true", help="make the report of the cells that are done, no more")
     group.add_argument("--extend", action="store_true", help="the grid has more than it had: add that to what there is")
+    parser.add_argument(
+        "--tensorboard", metavar="FOLDER", help="curves and scores for TensorBoard too, at every report"
+    )
     group = parser.add_argument_group("how it runs")
     group.add_argument("--workers", type=int, default=1, help="of each training (default: 1)")
     group.add_argument("--actors", type=int, default=1, help="of each evaluation (default: 1)")
@@ -58,7 +62,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, Any]:
     add_engine_option(parser)
     add_ray_options(parser)
     options = parser.parse(arguments)
-    same = ("data", "workers", "actors", "threads", "gpu", "at_once", "extend", "every_seconds")
+    if options.tensorboard is not None:
+        tensorboard.require(options.tensorboard)
+    same = ("data", "tensorboard", "workers", "actors", "threads", "gpu", "at_once", "extend", "every_seconds")
     job = Job(
         grid=load(options.grid),
         output=storage.absolute(options.output),

@@ -18,7 +18,7 @@ class Job:
     output: folder or s3:// prefix. data: that holds the corpora's folders. workers: of a training. actors: of an
     evaluation. threads: of each without a GPU. at_once: trainings or evaluations at the same time; None: as many as the
     cluster has room for. failures: crashed workers of a training to recover from. extend: the grid may have grown.
-    every_seconds: between lines of one training's or evaluation's progress.
+    every_seconds: between lines of one training's or evaluation's progress. tensorboard: a folder of this machine.
     """
 
     grid: Grid
@@ -32,6 +32,7 @@ class Job:
     failures: int = 2
     extend: bool = False
     every_seconds: float = 3 * EVERY_SECONDS
+    tensorboard: str | None = None
     config: EngineConfig = BATCHED
 
     def __post_init__(self) -> None:

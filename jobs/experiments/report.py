@@ -7,7 +7,7 @@ from jobs.experiments.cells import cells
 from jobs.experiments.checks import label
 from jobs.experiments.job import Job
 from metaner_core import storage
-from metaner_core.experiments import page, tables
+from metaner_core.experiments import page, tables, tensorboard
 from metaner_core.experiments.scored import Scored
 from metaner_core.experiments.study import Row, Study
 
@@ -35,6 +35,8 @@ def report(job: Job) -> str:
     )
     for name, table in tables.tables(study).items():
         storage.write_whole(storage.join(job.output, f"{name}.parquet"), tables.parquet(table))
+    if job.tensorboard is not None:
+        tensorboard.write(study, job.tensorboard)
     facts = [("Output", job.output), ("Source", job.grid.source), ("Seeds", ", ".join(map(str, job.grid.seeds)))]
     html = page.render(study, facts)
     storage.write_whole(storage.join(job.output, PAGE), html.encode(errors="backslashreplace"))

@@ -139,7 +139,9 @@ def test_it_runs(ray_local: None, data: str, tmp_path: Path, capsys: pytest.Capt
     few = {"tests": ["conll2002-es"], "shares": [50], "seeds": [0], "baseline": "full"}
     variants = {name: VARIANTS[name] for name in ("ml", "full")}
     found = grid(encoders=[save_tiny_bert(tmp_path / "tiny")], variants=variants, **few)
-    job = Job(grid=found, output=str(tmp_path / "out"), data=data, failures=0, at_once=2)
+    job = Job(
+        grid=found, output=str(tmp_path / "out"), data=data, failures=0, at_once=2, tensorboard=str(tmp_path / "tb")
+    )
     command._say_what_would_run(job)
     assert "1 fine-tuning(s) of it" in capsys.readouterr().out
     assert experiment(job) == {}
@@ -148,6 +150,7 @@ def test_it_runs(ray_local: None, data: str, tmp_path: Path, capsys: pytest.Capt
     report(job)
     rows = pq.read_table(tmp_path / "out" / "results.parquet").to_pylist()
     assert {(r["variant"], r["share"]) for r in rows} == {("full", 50), ("ml", 50)}
+    assert len(list((tmp_path / "tb").glob("scores/*/events.*"))) == 2
     (record,) = (json.loads(path.read_text()) for path in (tmp_path / "out" / "tuned").glob("*.json"))
     half = drawn(corpora.load("conll2002-es", "train", data=data), 50, 0)
     assert (record["sentences"], record["epochs"]) == (len(half), 2)
