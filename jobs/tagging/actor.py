@@ -62,7 +62,7 @@ class TagActor:
 
     def _tag(self, shard: Shard, care: Care) -> Gathered:
         """Rows of the shard's documents."""
-        gathered = Gathered()
+        gathered = Gathered(self.job.keep)
 
         def begin(first: int, last: int) -> None:
             ask(self.supervisor.begin.remote(shard.name, first, last, progress(gathered.summary)))
@@ -75,7 +75,7 @@ class TagActor:
 
     def _rows(self, batch: Sequence[Document]) -> Iterator[Row]:
         made = 0
-        for row in self.tag(self.bundle, batch, rules=self.job.rules, adapted=self.job.adapted):
+        for row in self.tag(self.bundle, batch, rules=self.job.rules, adapted=self.job.adapted, keep=self.job.keep):
             made += 1
             yield row
         if made != len(batch):

@@ -132,10 +132,10 @@ class Sampler:
         some = list(read(self.found, place))
         made = self.late.make(self.bundle.inputs, some, self.job.rules)
         clock.append(time.monotonic())
-        labels = self.late.predict(self.bundle, made.inputs, adapted=self.job.adapted)
+        labels = self.late.predict(self.bundle, made.inputs, adapted=self.job.adapted, keep=self.job.keep)
         clock.append(time.monotonic())
         rows = list(map(self.late.row, made.documents, labels))
-        table, _ = schema.tables(rows)
+        table, _ = schema.tables(rows, self.job.keep)
         clock.append(time.monotonic())
         sentences = sum(len(row["sentences"]) for row in rows if row["outcome"] == schema.TAGGED)
         facts = {"documents": len(some), "sentences": sentences, "seconds": seconds(self.job, clock)}

@@ -16,12 +16,12 @@ from jobs.planning.shards import MANIFEST, OTHER, TAGGED, Shard, records
 from jobs.tagging.job import Job
 from jobs.tagging.process import peak_bytes
 from metaner_core import __version__, storage
+from metaner_core.data.labels import bio_labels
 from metaner_core.reading.source import Input
 from metaner_core.report.dataset_card import card
 from metaner_core.report.report import Shard as Done
 from metaner_core.report.report import write_report
 from metaner_core.report.summary import Summary
-from metaner_core.text import schema
 
 NAMED = 3  # files that an error names
 
@@ -118,7 +118,7 @@ def _manifest(
     now = time.time()
     source = dataclasses.asdict(job.source)
     return {
-        "schema": schema.VERSION,
+        "schema": job.keep.version,
         "run": run,
         "output": job.output,
         "input": {**source, "format": found.format, "files": len(found.files), "bytes": sum(found.sizes)},
@@ -129,6 +129,8 @@ def _manifest(
             "settings": model["settings"],
         },
         "adapted": job.adapted,
+        "kept": job.keep.names,
+        "labels": bio_labels(model["settings"]["types"]),
         "rules": dataclasses.asdict(job.rules),
         "settings": job.settings(),
         "config": dict(job.config),

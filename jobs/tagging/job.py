@@ -27,7 +27,7 @@ EXAMPLES = (
 )
 ROWS_OF = {"0.1.0": 1}  # schema.ROWS of the version that wrote its own name instead
 # What runs did that were begun before there was such a fact. A new fact comes with an entry, which then never changes.
-EARLIER: dict[str, Any] = {"lines": FLOW}
+EARLIER: dict[str, Any] = {"lines": FLOW, "kept": []}
 RULES = ("language", "lines", "min_characters", "max_characters", "max_sentences")  # options of that name
 NAMED = 5  # differences that an error names
 
@@ -36,8 +36,9 @@ NAMED = 5  # differences that an error names
 class Job:
     """What is tagged, with what, and where it goes. Raises ValueError listing every bad field at once.
 
-    adapted: adapt the model to every sentence; else tag with the meta-trained model as it is. limit: only the first so
-    many documents. shard_mb: text in one shard, and so in one file of the output; up to as much is done again after a
+    adapted: adapt the model to every sentence; else tag with the meta-trained model as it is. keep_probabilities: of
+    each word over all labels, in the rows. keep_unadapted: those before adapting, too. limit: only the first so many
+    documents. shard_mb: text in one shard, and so in one file of the output; up to as much is done again after a
     crash. batch_size: documents whose sentences go through the model together: the more, the more they share.
     engine, precision: as in metaner_core.engine.config. stall_minutes: without any progress, then the job ends.
     wait_minutes: for room on the cluster. every_seconds: between two lines of progress. config: the options that it was
@@ -49,6 +50,8 @@ class Job:
     output: str
     rules: Rules = DEFAULT
     adapted: bool = True
+    keep_probabilities: bool = False
+    keep_unadapted: bool = False
     limit: int | None = None
     shard_mb: float = 8
     partition_by_language: bool = False
@@ -70,6 +73,8 @@ class Job:
         bad += [f"readers is {self.readers}; least is 0"] if (self.readers or 0) < 0 else []
         numbers = {name: getattr(self, name) for name in ("shard_mb", "stall_minutes", "every_seconds")}
         bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if not 0 < n < math.inf]
+        if self.keep_unadapted and not (self.keep_probabilities and self.adapted):
+            bad += ["keep_unadapted is for keep_probabilities of an adapted model: give that too, and no unadapted"]
         bad += [] if 0 <= self.wait_minutes < math.inf else [f"wait_minutes is {self.wait_minutes:g}; least is 0"]
         if bad:
             raise ValueError("bulk tagging:\n  " + "\n  ".join(bad))
@@ -80,13 +85,17 @@ class Job:
         return max(1, int(self.shard_mb * 2**20))
 
     @property
+    def keep(self) -> schema.Keep:
+        return schema.Keep(self.keep_probabilities, self.keep_unadapted)
+
+    @property
     def ahead(self) -> int:
         """Shards at most that readers have begun and no actor yet: as many as there are readers and actors."""
         return (self.readers or 0) + self.actors
 
     def settings(self) -> dict[str, Any]:
         """How it runs, without what it reads and writes."""
-        others = ("source", "bundle", "output", "rules", "adapted", "config")
+        others = ("source", "bundle", "output", "rules", "adapted", "keep_probabilities", "keep_unadapted", "config")
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
 
 
@@ -102,10 +111,11 @@ def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]
     files = zip(map(found.name, found.files), zip(found.sizes, found.modified, strict=True), strict=True)
     ids = {"ids": "by place"} if found.ids_by_place else {}  # absent, as it was before there was a choice
     facts = {
-        "versions": {"rows": schema.ROWS, "schema": schema.VERSION},
+        "versions": {"rows": schema.ROWS, "schema": job.keep.version},
         "bundle": model["fingerprint"],
         "adapted": job.adapted,
         "precision": job.precision,
+        "kept": job.keep.names,
         "lines": rules.pop("lines"),
         "rules": rules,
         "limit": job.limit,
@@ -170,6 +180,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     _rule_options(parser.add_argument_group("which documents, and as what language"))
     group = parser.add_argument_group("output")
     group.add_argument("--unadapted", action="store_true", help="do not adapt the model to each sentence: fast")
+    kept = "put the probability of every label of every word into the rows: for other models to learn from"
+    group.add_argument("--keep-probabilities", action="store_true", help=kept)
+    beside = "with it: the same before the model is adapted, beside them"
+    group.add_argument("--keep-unadapted", action="store_true", help=beside)
     group.add_argument("--shard-mb", type=float, default=8, help="text in one file, and to redo at most (default: 8)")
     group.add_argument("--partition-by-language", action="store_true", help="tagged/language=de/ and so on")
     group = parser.add_argument_group("before a big run")
@@ -221,6 +235,8 @@ def job(options: argparse.Namespace) -> Job:
     """The job of a command line. Raises ValueError for a value that cannot be."""
     columns = {name: getattr(options, name) for name in ("text_column", "id_column", "language_column")}
     same = (
+        "keep_probabilities",
+        "keep_unadapted",
         "limit",
         "shard_mb",
         "partition_by_language",

@@ -22,16 +22,16 @@ NO_LANGUAGE = "und"  # ISO 639: undetermined. (pandas cannot read Hive's own nam
 
 
 class Gathered:
-    """Rows that come one after another, as tables and as their summary."""
+    """Rows that come one after another, as tables and as their summary. keep: what is in them of the model's."""
 
-    def __init__(self) -> None:
-        self.summary = Summary()
-        self._tagged, self._other = [schema.TAGGED_SCHEMA.empty_table()], [schema.OTHER_SCHEMA.empty_table()]
+    def __init__(self, keep: schema.Keep) -> None:
+        self.summary, self._keep = Summary(), keep
+        self._tagged, self._other = ([table] for table in schema.tables([], keep))
 
     def add(self, rows: Iterable[Row]) -> None:
         rest = iter(rows)
         while some := list(islice(rest, ROWS)):
-            tagged, other = schema.tables(some)
+            tagged, other = schema.tables(some, self._keep)
             self._tagged.append(tagged)
             self._other.append(other)
             self.summary += Summary.of(some)

@@ -100,7 +100,7 @@ class BatchedEngine(Engine):
         x = self._bottom(theta, packed, None)
         logits = finish(self.tagger, packed, x, Fixed(theta), first=self.settings.frozen_layers)
         self.tell(len(sentences))
-        return decode(logits, batch, self.label_set)
+        return decode(logits, batch, self.label_set, every=self.distributions)
 
     def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
         """As `Engine.adapted`. More than one step goes the reference's way."""
@@ -189,7 +189,7 @@ class BatchedEngine(Engine):
             )
             x = self._bottom(theta, packed, None)
             logits = finish(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
-            found = decode(logits, batch, self.label_set)
+            found = decode(logits, batch, self.label_set, every=self.distributions)
         return found, Shared(sets=len(sets), source=len(new), waves=1)
 
     def _trace(self, theta: Theta, units: Sequence[tuple[int, object]], sets: Sequence[tuple[Support, int]]) -> Trace:

@@ -27,7 +27,8 @@ def silent(sentences: int) -> None:
 class Engine:
     """A tagger ready to predict. source: the labelled source sentences that support ids point to.
 
-    tell: called time and again, maybe from several threads, with how many more sentences are tagged.
+    tell: called time and again, maybe from several threads, with how many more sentences are tagged. distributions:
+    predictions have each word's over all labels.
     """
 
     tagger: Tagger
@@ -37,6 +38,7 @@ class Engine:
     source: Sequence[Encoded]
     device: torch.device | str = "cpu"
     tell: Callable[[int], object] = silent
+    distributions: bool = False
 
     def work(self) -> dict[str, int]:
         """What an engine that shares work has counted of it since it was made; the reference shares none."""
@@ -92,7 +94,7 @@ class Engine:
         batch = collate(sentences, self.tokenizer, overlaps=overlaps, device=self.device)
         if not len(batch.row):
             return [Prediction()] * len(sentences)
-        return decode(self.tagger(batch), batch, self.label_set)
+        return decode(self.tagger(batch), batch, self.label_set, every=self.distributions)
 
 
 def steps(tagger: Tagger, objective: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer, n: int) -> None:

@@ -42,6 +42,11 @@ class LabelSet:
     def id(self, name: str) -> int:
         return self.names.index(name)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The labels that a word may get, BIO, by the place that each has in a distribution."""
+        return tuple(name for name in self.names if name == "O" or name[:2] in ("B-", "I-"))
+
     def bio(self, label_id: int) -> str:
         """The label a word gets: a name that is none of a word's (id 0, X, ...) reads as O."""
         name = self.names[label_id]

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+import numpy as np
+
 from metaner_core.model.encoding import Encoded, Window
 from metaner_core.model.inputs import Input
 from metaner_core.model.tagger import Prediction
@@ -53,7 +55,13 @@ def _joined(parts: Sequence[tuple[int, Prediction]]) -> Prediction:
         tuple(label for _, p in parts for label in p.labels),
         tuple(probability for _, p in parts for probability in p.probabilities),
         tuple(first + word for first, p in parts for word in p.words),
+        _stacked([p.distributions for _, p in parts]),
     )
+
+
+def _stacked(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    whole = [part for part in parts if part is not None]
+    return np.concatenate(whole) if whole else None
 
 
 def apart(sentence: Encoded) -> Iterator[tuple[Encoded, int]]:

@@ -1,7 +1,9 @@
 """The base model (Sec. 3.1, Eq. 1-2), its losses (Eq. 3 and 13) and its predictions."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -99,20 +101,24 @@ def _means(values: torch.Tensor, group: torch.Tensor, groups: int, of: int | Non
 class Prediction:
     """Labels of a sentence's words and the model's probability of each label given.
 
-    words: the word that each label is for: 0, 1, 2, ... unless window overlaps were asked for.
+    words: the word that each label is for: 0, 1, 2, ... unless window overlaps were asked for. distributions: [words,
+    labels a word may get] float16, as `LabelSet.words` has them; None unless they were asked for.
     """
 
     labels: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     words: tuple[int, ...] = ()
+    distributions: np.ndarray | None = field(default=None, compare=False)
 
 
-def decode(logits: torch.Tensor, batch: Batch, label_set: LabelSet) -> list[Prediction]:
+def decode(logits: torch.Tensor, batch: Batch, label_set: LabelSet, *, every: bool = False) -> list[Prediction]:
     """Predictions from logits [P, C] at the batch's positions, one for each sentence; an empty one for no words.
 
-    Where a subword carries several words, the first gets its label, the further ones what continues that.
+    Where a subword carries several words, the first gets its label, the further ones what continues that. every: with
+    the distributions over all labels.
     """
-    best, label = logits.float().softmax(-1).max(-1)
+    chances = logits.float().softmax(-1)
+    best, label = chances.max(-1)
     found: list[list[tuple[str, float, int]]] = [[] for _ in range(batch.sentences)]
     columns = (batch.sentence, batch.word, batch.words, label, best)
     for sentence, word, words, label_id, p in zip(*(c.tolist() for c in columns), strict=True):
@@ -120,4 +126,26 @@ def decode(logits: torch.Tensor, batch: Batch, label_set: LabelSet) -> list[Pred
         found[sentence].append((name, p, word))
         for further in range(word + 1, word + words):
             found[sentence].append((continued(name), p, further))
-    return [Prediction(*zip(*rows, strict=True)) if rows else Prediction() for rows in found]
+    each = _distributions(chances, batch, label_set) if every else [None] * len(found)
+    return [
+        Prediction(*zip(*rows, strict=True), distributions=own) if rows else Prediction(distributions=own)
+        for rows, own in zip(found, each, strict=True)
+    ]
+
+
+def _distributions(p: torch.Tensor, batch: Batch, label_set: LabelSet) -> Sequence[np.ndarray]:
+    """Of each sentence's words, from probabilities [P, C]. What no word's label has (id 0, X, ...) is O's; of a word
+    that shares its subword with one before it, what continues a name has what begins one too."""
+    names = label_set.words
+    place = [names.index(label_set.bio(label_id)) for label_id in range(len(label_set.names))]
+    of_position = p.new_zeros(len(p), len(names)).index_add_(1, torch.tensor(place, device=p.device), p).cpu().numpy()
+    times = batch.words.cpu().numpy()
+    position = np.repeat(np.arange(len(times)), times)
+    further = np.arange(len(position)) > np.repeat(times.cumsum() - times, times)
+    of_word = of_position[position]
+    for begins in (n for n, name in enumerate(names) if name.startswith("B-")):
+        goes_on = names.index(continued(names[begins]))
+        of_word[further, goes_on] += of_word[further, begins]
+        of_word[further, begins] = 0
+    ends = np.bincount(batch.sentence.cpu().numpy()[position], minlength=batch.sentences).cumsum()
+    return np.split(of_word.astype(np.float16), ends)[:-1]

@@ -97,6 +97,7 @@ def card(manifest: Mapping[str, Any], summary: Summary) -> str:
     types = [*TYPES, *sorted(total.entities.keys() - {*TYPES})]
     spoken = [code for code in _tagged_languages(summary) if code]
     output = str(manifest.get("output") or "output")
+    keep = schema.Keep(**dict.fromkeys(manifest.get("kept", []), True))
     finished = manifest.get("finished")
     text = TEXT.format(
         title=_title(output),
@@ -115,8 +116,8 @@ def card(manifest: Mapping[str, Any], summary: Summary) -> str:
         cut=f" {total.cut:,} sentences were too long for the encoder and cut to windows." if total.cut else "",
         by_language=_by_language(summary, types),
         facts=_table(["What", "Value"], _facts(manifest)),
-        schema=schema.VERSION,
-        tagged_columns=_table(["Column", "Type", "Meaning"], _columns(schema.TAGGED_SCHEMA)),
+        schema=keep.version,
+        tagged_columns=_table(["Column", "Type", "Meaning"], _columns(schema.tagged_schema(keep))),
         other_columns=_table(["Column", "Type", "Meaning"], _columns(schema.OTHER_SCHEMA)),
         folder=json.dumps(join(output, "tagged/"), ensure_ascii=False),
         query=entities_query(output),

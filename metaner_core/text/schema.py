@@ -3,12 +3,14 @@
 MEANINGS says what each column holds. Offsets count code points (Python's characters), not bytes.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-VERSION = 2  # raise it when a column's name, type or meaning changes
+VERSION, KEEPING = 2, 3  # without and with what `Keep` adds; raise both when a column's name, type or meaning changes
 ROWS = 2  # raise it when the same documents, bundle and options may give other rows: other rules, sentences, ids
 EXCERPT = 200  # characters
 TAGGED, EMPTY, FILTERED, REJECTED = OUTCOMES = ("tagged", "empty", "filtered", "rejected")
@@ -30,6 +32,8 @@ MEANINGS = {  # by the column's name, and for what is nested in it after a dot
     "sentences.neighbours": "the source sentences it was adapted on, most similar first; none if nothing was adapted",
     "sentences.neighbours.id": "line in the bundle's support.jsonl, from 0",
     "sentences.neighbours.similarity": "as the bundle's settings define it",
+    "sentences.probabilities": "word by word the probability of each label, in the order of the manifest's `labels`",
+    "sentences.unadapted": "the same before the model was adapted",
     "entities": "in the order of the text",
     "entities.type": "one of the bundle's types",
     "entities.text": "the text's slice start..end",
@@ -45,17 +49,36 @@ MEANINGS = {  # by the column's name, and for what is nested in it after a dot
     "excerpt": "first 200 characters of its text, half a surrogate pair written as \\udXXX",
 }
 
+
+@dataclass(frozen=True)
+class Keep:
+    """What of the model's certainty goes into rows, beyond an entity's score. probabilities: of each word, over all
+    labels. unadapted: the same of θ* itself, beside those of the adapted model."""
+
+    probabilities: bool = False
+    unadapted: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, kept in dataclasses.asdict(self).items() if kept]
+
+    @property
+    def version(self) -> int:
+        """Of the schema of rows that have it."""
+        return KEEPING if self.names else VERSION
+
+
+NOTHING = Keep()
+
 TOKEN = pa.struct([("text", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())])
 NEIGHBOUR = pa.struct([("id", pa.int32()), ("similarity", pa.float32())])
-SENTENCE = pa.struct(
-    [
-        ("start", pa.int32()),
-        ("end", pa.int32()),
-        ("tokens", pa.list_(TOKEN)),
-        ("windows", pa.int32()),
-        ("neighbours", pa.list_(NEIGHBOUR)),
-    ]
-)
+SENTENCE = [
+    ("start", pa.int32()),
+    ("end", pa.int32()),
+    ("tokens", pa.list_(TOKEN)),
+    ("windows", pa.int32()),
+    ("neighbours", pa.list_(NEIGHBOUR)),
+]
 ENTITY = pa.struct(
     [
         ("type", pa.string()),
@@ -66,21 +89,26 @@ ENTITY = pa.struct(
         ("sentence", pa.int32()),
     ]
 )
-_METADATA = {"metaner_schema": str(VERSION)}
-TAGGED_SCHEMA = pa.schema(
-    [
+
+
+def tagged_schema(keep: Keep = NOTHING) -> pa.Schema:
+    """Of tagged documents, with what is kept in their sentences."""
+    sentence = pa.struct([*SENTENCE, *((name, pa.list_(pa.float16())) for name in keep.names)])
+    fields = [
         pa.field("id", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
         pa.field("language", pa.string()),
         pa.field("language_score", pa.float32()),
-        pa.field("sentences", pa.list_(SENTENCE), nullable=False),
+        pa.field("sentences", pa.list_(sentence), nullable=False),
         pa.field("entities", pa.list_(ENTITY), nullable=False),
         pa.field("extra", pa.string()),
-    ],
-    metadata=_METADATA,
-)
-OTHER_SCHEMA = pa.schema(
-    [
+    ]
+    return pa.schema(fields, metadata=_metadata(keep))
+
+
+def other_schema(keep: Keep = NOTHING) -> pa.Schema:
+    """Of all other documents."""
+    fields = [
         pa.field("id", pa.string(), nullable=False),
         pa.field("outcome", pa.string(), nullable=False),
         pa.field("stage", pa.string()),
@@ -90,15 +118,23 @@ OTHER_SCHEMA = pa.schema(
         pa.field("characters", pa.int64()),
         pa.field("excerpt", pa.string()),
         pa.field("extra", pa.string()),
-    ],
-    metadata=_METADATA,
-)
+    ]
+    return pa.schema(fields, metadata=_metadata(keep))
 
 
-def tables(rows: Iterable[Mapping[str, Any]]) -> tuple[pa.Table, pa.Table]:
-    """Rows of `tagging.tag_documents`, in their order, as a table of TAGGED_SCHEMA and one of OTHER_SCHEMA."""
+def _metadata(keep: Keep) -> dict[str, str]:
+    return {"metaner_schema": str(keep.version)}
+
+
+TAGGED_SCHEMA, OTHER_SCHEMA = tagged_schema(), other_schema()
+
+
+def tables(rows: Iterable[Mapping[str, Any]], keep: Keep = NOTHING) -> tuple[pa.Table, pa.Table]:
+    """Rows of `tagging.tag_documents`, in their order, as a table of `tagged_schema` and one of `other_schema`."""
     tagged: list[Mapping[str, Any]] = []
     other: list[Mapping[str, Any]] = []
     for row in rows:
         (tagged if row["outcome"] == TAGGED else other).append(row)
-    return pa.Table.from_pylist(tagged, schema=TAGGED_SCHEMA), pa.Table.from_pylist(other, schema=OTHER_SCHEMA)
+    parts = (tagged, tagged_schema(keep)), (other, other_schema(keep))
+    first, second = (pa.Table.from_pylist(part, schema=fields) for part, fields in parts)
+    return first, second

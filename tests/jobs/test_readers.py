@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import polars as pl
 import pytest
 
 from jobs.bulk_tag import bulk_tag, summary
@@ -88,12 +90,12 @@ def test_documents_that_end_a_reader_or_an_actor_are_rejected_and_no_other(tiny_
             os.kill(os.getpid(), signal.SIGKILL)
         return make(inputs, batch, rules)
 
-    def predict(model: Any, batch: Sequence[Sequence[Any]], *, adapted: bool) -> Any:
+    def predict(model: Any, batch: Sequence[Sequence[Any]], **how: Any) -> Any:
         from metaner_core.tagging.stages.predicting import predict
 
         if any(len(sentences) == 7 for sentences in batch):
             os.kill(os.getpid(), signal.SIGKILL)
-        return predict(model, batch, adapted=adapted)
+        return predict(model, batch, **how)
 
     options = {"readers": 1, "adapted": False, "batch_size": 4, "rules": RULES}
     job = Job(source=given(tmp_path, documents), bundle=tiny_bundle, output=str(tmp_path / "out"), **options)
@@ -120,3 +122,28 @@ def test_a_reader_that_hangs_is_named_and_ended(
     with pytest.raises(Stalled, match=in_flight):
         bulk_tag(job, instead=Instead(make=asleep))
     assert not Path("/proc", where.read_text()).exists()
+
+
+@pytest.mark.parametrize("readers", [0, 1])
+def test_what_is_kept_of_the_models_certainty_is_read_back_by_duckdb_and_polars(
+    tiny_bundle: str, tmp_path: Path, readers: int
+) -> None:
+    model, kept = outspoken(tiny_bundle, tmp_path), {"keep_probabilities": True, "keep_unadapted": True}
+    options = {"readers": readers, "rules": RULES, **kept}
+    job = Job(source=given(tmp_path), bundle=model, output=str(tmp_path / "out"), **options)
+    manifest = bulk_tag(job)
+    expected = tag_documents(bundle.load(model), DOCUMENTS, rules=RULES, keep=job.keep)
+    assert (manifest["schema"], manifest["kept"], len(manifest["labels"])) == (3, ["probabilities", "unadapted"], 9)
+    assert "`sentences.unadapted`" in Path(job.output, "README.md").read_text(encoding="utf-8")
+    sentences = {(row["id"], s["start"]): s for row in expected if "sentences" in row for s in row["sentences"]}
+    files = f"{job.output}/tagged/*.parquet"
+    with duckdb.connect() as db:
+        columns = "s.start, s.probabilities, s.unadapted, len(s.tokens)"
+        found = db.sql(f"SELECT id, {columns} FROM (SELECT id, unnest(sentences) s FROM '{files}')").fetchall()
+    assert len(found) == len(sentences) > 10
+    for id_, start, probabilities, unadapted, words in found:
+        assert len(probabilities) == 9 * words
+        assert probabilities == pytest.approx(sentences[id_, start]["probabilities"], abs=2e-3)
+        assert unadapted == pytest.approx(sentences[id_, start]["unadapted"], abs=2e-3)
+    frame = pl.read_parquet(files).explode("sentences")["sentences"].struct.unnest()
+    assert frame["probabilities"].list.len().to_list() == (frame["tokens"].list.len() * 9).to_list()

@@ -153,6 +153,32 @@ def test_predictions_are_the_likeliest_label_of_each_words_first_subword():
     assert len({label for p in predictions for label in p.labels}) > 4
 
 
+def test_distributions_are_the_softmax_and_go_on_where_words_share_a_subword():
+    names = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+    logits = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    at = torch.arange(3)
+    sentence, words = torch.tensor([0, 2, 2]), torch.tensor([2, 1, 1])
+    batch = Batch(at, at, at, at, sentence, None, torch.tensor([0, 0, 1]), words, 3, at)
+    first, none, two = decode(logits, batch, LabelSet(names), every=True)
+    expected = torch.softmax(logits, 1).numpy()
+    assert first.distributions[0] == pytest.approx(expected[0], abs=1e-3)
+    o, b_per, i_per, b_loc, i_loc = expected[0]
+    assert first.distributions[1] == pytest.approx([o, 0, b_per + i_per, 0, b_loc + i_loc], abs=1e-3)
+    assert none.distributions.shape == (0, 5)
+    assert two.distributions == pytest.approx(expected[1:], abs=1e-3)
+    assert first.distributions.dtype == "float16"
+
+
+def test_what_no_word_can_be_is_a_words_o():
+    label_set = LabelSet(("[PAD]", "O", "B-PER", "I-PER", "X", "[CLS]", "[SEP]"), "X", "[CLS]", "[SEP]")
+    word, logits = torch.tensor([0]), torch.randn(1, 7, generator=torch.Generator().manual_seed(0))
+    batch = Batch(word, word, word, word, word, None, word, word + 1, 1, word)
+    (found,) = decode(logits, batch, label_set, every=True)
+    p = torch.softmax(logits, 1)[0].tolist()
+    assert label_set.words == ("O", "B-PER", "I-PER")
+    assert found.distributions[0] == pytest.approx([1 - p[2] - p[3], p[2], p[3]], abs=1e-3)
+
+
 def decoded(label_set, name):
     word = torch.tensor([0])
     logits = torch.full((1, len(label_set.names)), -9.0)

@@ -20,13 +20,13 @@ from metaner_core.text.rules import Rules
 PACE = 0.3
 
 
-def deadly(bundle: Any, documents: Sequence[Document], *, rules: Rules, adapted: bool) -> list[Row]:
+def deadly(bundle: Any, documents: Sequence[Document], **how: Any) -> list[Row]:
     if any("DEADLY" in (document.text or "") for document in documents):
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(PACE)
     from jobs.tagging.model import iter_documents  # late: the driver imports this module too
 
-    return list(iter_documents(bundle, documents, rules=rules, adapted=adapted))
+    return list(iter_documents(bundle, documents, **how))
 
 
 def deadly_to_readers(inputs: Any, documents: Sequence[Document], rules: Rules) -> Any:
@@ -37,11 +37,11 @@ def deadly_to_readers(inputs: Any, documents: Sequence[Document], rules: Rules) 
     return make(inputs, documents, rules)
 
 
-def slow(bundle: Any, documents: Sequence[Any], *, adapted: bool) -> Any:
+def slow(bundle: Any, documents: Sequence[Any], **how: Any) -> Any:
     time.sleep(PACE)
     from jobs.tagging.stages.late import predict
 
-    return predict(bundle, documents, adapted=adapted)
+    return predict(bundle, documents, **how)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ class Predictor:
                 found = [ENDED_WORKERS if outcomes[at] == schema.TAGGED else []]
             else:
                 sentences = self.passing.sentences(inputs.slice(at, len(batch)), self.bundle.encode)
-                found = self.predict(self.bundle, sentences, adapted=self.job.adapted)
+                found = self.predict(self.bundle, sentences, adapted=self.job.adapted, keep=self.job.keep)
             for place, its in zip(batch, found, strict=True):
                 counts[schema.REJECTED if isinstance(its, str) else outcomes[place]] += 1
                 many = 0 if isinstance(its, str) else len(its)

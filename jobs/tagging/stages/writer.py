@@ -53,7 +53,7 @@ def _rows(
         from jobs.tagging.stages import late
 
     texts, found = packed.table(contents["texts"]), packed.table(contents["found"])
-    gathered = Gathered()
+    gathered = Gathered(job.keep)
 
     def begin(first: int, last: int) -> None:
         ask(supervisor.begin.remote(shard.name, first, last, counts))

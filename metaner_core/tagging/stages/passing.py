@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +25,7 @@ from metaner_core.text.screening import Ready
 from metaner_core.text.segmentation import Word
 
 _NUMBERS = pa.list_(pa.int32())
+_HALVES = pa.list_(pa.list_(pa.float16()))
 TEXTS = pa.schema(
     [
         ("row", pa.string()),  # of a document that is not to be tagged; null: it is, and `document` is not null
@@ -57,6 +59,8 @@ FOUND = pa.schema(
         ("near", _NUMBERS),  # of each sentence, how many neighbours
         ("ids", _NUMBERS),  # of each neighbour
         ("similarities", pa.list_(pa.float64())),
+        ("distributions", _HALVES),  # of each sentence those of its words one after another; null: not kept
+        ("unadapted", _HALVES),
     ]
 )
 
@@ -164,12 +168,19 @@ def _of_found(found: Sequence[Found] | Problem) -> Row:
         "near": [len(sentence.neighbours) for sentence in found],
         "ids": [id_ for sentence in found for id_, _ in sentence.neighbours],
         "similarities": [similarity for sentence in found for _, similarity in sentence.neighbours],
+        "distributions": [_flattened(sentence.distributions) for sentence in found],
+        "unadapted": [_flattened(sentence.unadapted) for sentence in found],
     }
+
+
+def _flattened(kept: np.ndarray | None) -> np.ndarray | None:
+    return None if kept is None else kept.reshape(-1)
 
 
 def found(table: pa.Table, words: Sequence[Sequence[int]]) -> list[list[Found] | Problem]:
     """What a table of FOUND has of each document. words: of its sentences, how many each has."""
-    rest = {name: _column(table, name) for name in FOUND.names[1:]}
+    rest = {name: _column(table, name) for name in FOUND.names[1:-2]}
+    rest |= {name: _halves(table, name) for name in FOUND.names[-2:]}
     problems = table["problem"].to_pylist()
     return [
         [_one(rest, n) for n in its] if problem is None else json.loads(problem)
@@ -181,12 +192,25 @@ def _one(rest: dict[str, Iterator[Any]], words: int) -> Found:
     labels, probabilities = (tuple(islice(rest[name], words)) for name in ("labels", "probabilities"))
     near = next(rest["near"])
     neighbours = tuple(zip(*(islice(rest[name], near) for name in ("ids", "similarities")), strict=True))
-    return Found(next(rest["windows"]), labels, probabilities, neighbours)
+    kept = (_unflattened(next(rest[name]), words) for name in ("distributions", "unadapted"))
+    return Found(next(rest["windows"]), labels, probabilities, neighbours, *kept)
+
+
+def _unflattened(kept: np.ndarray | None, words: int) -> np.ndarray | None:
+    return None if kept is None else kept.reshape(words, len(kept) // max(words, 1))
 
 
 def _lengths(lists: pa.ChunkedArray) -> list[int]:
     """Of each list; of none 0."""
     return pc.fill_null(pc.list_value_length(lists), 0).to_pylist()  # type: ignore[no-any-return]
+
+
+def _halves(table: pa.Table, name: str) -> Iterator[np.ndarray | None]:
+    """What a column of _HALVES holds of one sentence after another."""
+    for part in pc.list_flatten(table[name]).chunks:
+        values, ends = part.flatten().to_numpy(), pc.fill_null(pc.list_value_length(part), 0).to_numpy().cumsum()
+        for absent, own in zip(part.is_null().to_pylist(), np.split(values, ends[:-1]), strict=True):
+            yield None if absent else own
 
 
 def _column(table: pa.Table, name: str) -> Iterator[Any]:

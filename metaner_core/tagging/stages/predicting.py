@@ -1,13 +1,17 @@
 """The second stage, which is the model's: what is found in each sentence."""
 
+import dataclasses
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+
+import numpy as np
 
 from metaner_core.bundles.bundle import Bundle
 from metaner_core.model.inputs import Input
 from metaner_core.tagging.stages.making import Problem, problem
+from metaner_core.text.schema import NOTHING, Keep
 
 log = logging.getLogger(__name__)
 
@@ -15,16 +19,20 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the model found in one sentence. windows: that it was cut to. labels, probabilities: of each word.
-    neighbours: (id, similarity), best first; none if nothing was adapted; where windows have their own, the first's."""
+    neighbours: (id, similarity), best first; none if nothing was adapted; where windows have their own, the first's.
+    distributions, unadapted: [words, labels] float16 if they are kept.
+    """
 
     windows: int
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
     neighbours: tuple[tuple[int, float], ...] = ()
+    distributions: np.ndarray | None = field(default=None, compare=False)
+    unadapted: np.ndarray | None = field(default=None, compare=False)
 
 
 def predict(
-    bundle: Bundle, documents: Sequence[Sequence[Input] | Problem], *, adapted: bool
+    bundle: Bundle, documents: Sequence[Sequence[Input] | Problem], *, adapted: bool, keep: Keep = NOTHING
 ) -> list[list[Found] | Problem]:
     """What is found in the sentences of each document, or why nothing can be; what has a problem keeps it.
 
@@ -34,37 +42,42 @@ def predict(
     """
     whole = [document for document in documents if not isinstance(document, Problem)]
     try:
-        rest = iter(_found(bundle, [sentence for document in whole for sentence in document], adapted))
+        rest = iter(_found(bundle, [sentence for document in whole for sentence in document], adapted, keep))
         found: list[list[Found] | Problem] = [list(islice(rest, len(document))) for document in whole]
     except Exception as error:
         log.warning("the model failed on %d documents together, trying each alone: %r", len(whole), error)
         bundle.engine.plain(bundle.engine.source[:1])
-        found = [_alone(bundle, document, adapted) for document in whole]
+        found = [_alone(bundle, document, adapted, keep) for document in whole]
     dealt = iter(found)
     return [document if isinstance(document, Problem) else next(dealt) for document in documents]
 
 
-def _alone(bundle: Bundle, document: Sequence[Input], adapted: bool) -> list[Found] | Problem:
+def _alone(bundle: Bundle, document: Sequence[Input], adapted: bool, keep: Keep) -> list[Found] | Problem:
     try:
-        return _found(bundle, document, adapted)
+        return _found(bundle, document, adapted, keep)
     except Exception as error:
         bundle.engine.plain(bundle.engine.source[:1])
         return problem(error)
 
 
-def _found(bundle: Bundle, sentences: Sequence[Input], adapted: bool) -> list[Found]:
+def _found(bundle: Bundle, sentences: Sequence[Input], adapted: bool, keep: Keep) -> list[Found]:
     """What is found in each sentence; all go through the model in one list."""
     if not sentences:
         return []
     encoded = [sentence.tagging for sentence in sentences]
+    engine = dataclasses.replace(bundle.engine, distributions=True) if keep.probabilities else bundle.engine
     neighbours: list[tuple[tuple[int, float], ...]] = [() for _ in sentences]
     if adapted:
         examples = bundle.examples(sentences)
         ids, similarities = bundle.nearest(examples.inputs)
         near = bundle.sentences(ids[examples.first]).tolist(), similarities[examples.first].tolist()
         neighbours = [tuple(zip(*pair, strict=True)) for pair in zip(*near, strict=True)]
-        predictions = examples.joined(bundle.engine.adapted(examples.encoded, ids))
+        predictions = examples.joined(engine.adapted(examples.encoded, ids))
     else:
-        predictions = bundle.engine.plain(encoded)
-    parts = zip(encoded, predictions, neighbours, strict=True)
-    return [Found(len(sentence.windows), p.labels, p.probabilities, near) for sentence, p, near in parts]
+        predictions = engine.plain(encoded)
+    before = [p.distributions for p in engine.plain(encoded)] if keep.unadapted else [None] * len(encoded)
+    parts = zip(encoded, predictions, neighbours, before, strict=True)
+    return [
+        Found(len(sentence.windows), p.labels, p.probabilities, near, p.distributions, own)
+        for sentence, p, near, own in parts
+    ]

@@ -52,7 +52,13 @@ def _sentence(words: Sequence[Word], labels: Sequence[str], found: Found) -> dic
         ],
         "windows": found.windows,
         "neighbours": [{"id": i, "similarity": similarity} for i, similarity in found.neighbours],
+        **_kept(found),
     }
+
+
+def _kept(found: Found) -> dict[str, list[float]]:
+    both = {"probabilities": found.distributions, "unadapted": found.unadapted}
+    return {name: kept.reshape(-1).tolist() for name, kept in both.items() if kept is not None}
 
 
 def _entities(

@@ -70,7 +70,7 @@ def test_a_fact_that_its_version_did_not_know_is_what_that_version_did(
 ) -> None:
     facts = json.loads((Path(job.output) / "run.json").read_text())["facts"]
     monkeypatch.setattr("metaner_core.text.schema.ROWS", 1)
-    monkeypatch.setattr(job_module, "EARLIER", {"lines": "joined", "limit": 3})
+    monkeypatch.setattr(job_module, "EARLIER", {"lines": "joined", "kept": [], "limit": 3})
     assert as_now(facts) == {**facts_of(job), "lines": "joined"}
 
 

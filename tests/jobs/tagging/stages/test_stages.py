@@ -49,9 +49,9 @@ class Stages:
         self.shard = Shard(3, tuple(cutter.close()))
         self.predictor = Predictor(self.job, self.supervisor, self._predict)  # type: ignore[arg-type]
 
-    def _predict(self, model: Bundle, batch: Sequence[Any], *, adapted: bool) -> Any:
+    def _predict(self, model: Bundle, batch: Sequence[Any], **how: Any) -> Any:
         self.batches.append(len(batch))
-        return predict(model, batch, adapted=adapted)
+        return predict(model, batch, **how)
 
     def read(self) -> pa.Table:
         rows = pa.table({"shard": [self.shard.to_json()]})
