@@ -127,10 +127,12 @@ def decode(logits: torch.Tensor, batch: Batch, label_set: LabelSet, *, every: bo
         for further in range(word + 1, word + words):
             found[sentence].append((continued(name), p, further))
     each = _distributions(chances, batch, label_set) if every else [None] * len(found)
-    return [
-        Prediction(*zip(*rows, strict=True), distributions=own) if rows else Prediction(distributions=own)
-        for rows, own in zip(found, each, strict=True)
-    ]
+    return [_prediction(rows, own) for rows, own in zip(found, each, strict=True)]
+
+
+def _prediction(rows: Sequence[tuple[str, float, int]], distributions: np.ndarray | None) -> Prediction:
+    labels, probabilities, words = zip(*rows, strict=True) if rows else ((), (), ())
+    return Prediction(labels, probabilities, words, distributions)
 
 
 def _distributions(p: torch.Tensor, batch: Batch, label_set: LabelSet) -> Sequence[np.ndarray]:
