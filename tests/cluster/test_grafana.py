@@ -1,10 +1,8 @@
 """The dashboard: of a shape that Grafana imports, and every panel's query has an answer from a real Prometheus."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.util.metrics import Counter, Metric
 
 from cluster.local import CRAWL, PROJECT, head
+from jobs.tagging.metrics import Metrics
 from tests.support.prometheus import PROGRAM, Prometheus, prometheus
 
 FOLDER = PROJECT / "cluster" / "grafana"
 WITHOUT_GPUS = {"GPU"}  # panels that are empty then
-KILLS, BETWEEN_KILLS = 4, 8  # seconds
 EVERY = "30s"  # in place of Grafana's own interval for rates
 
 
@@ -28,11 +27,11 @@ def panels() -> list[dict[str, Any]]:
 
 
 def queries() -> dict[str, str]:
-    """Of each panel, by its title; without what stands in for a series that is not there."""
+    """Of each panel, by its title."""
     found = {}
     for panel in panels():
         (target,) = panel["targets"]
-        query = target["expr"].replace("$__rate_interval", EVERY).removesuffix(" or vector(0)")
+        query = target["expr"].replace("$__rate_interval", EVERY)
         assert "$" not in query
         found[panel["title"]] = query
     return found
@@ -66,9 +65,15 @@ def test_what_is_asked_of_gpus_is_what_ray_counts() -> None:
         assert all(name in METRICS_GAUGES for name in names)
 
 
+def test_every_sum_of_a_run_is_shown_and_nothing_else_is_asked_of_it(ray_local: None) -> None:
+    sums = [one for one in vars(Metrics()).values() if isinstance(one, Metric)]
+    names = {f"ray_{one.info['name']}" + "_total" * isinstance(one, Counter) for one in sums}
+    assert set(re.findall(r"ray_metaner_\w+", " ".join(queries().values()))) == names
+
+
 @pytest.fixture(scope="module")
 def watched(tiny_bundle: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, float]]:
-    """A Prometheus that saw a tagging run, one of whose actors was ended in the middle; and when that began."""
+    """A Prometheus that saw a tagging run, and when that began."""
     if shutil.which(PROGRAM) is None:
         pytest.skip("needs prometheus (Debian's package of that name)")
     folder, begun = tmp_path_factory.mktemp("prometheus"), time.time()
@@ -77,49 +82,21 @@ def watched(tiny_bundle: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         with head(5) as (address, environment):
             targets = Path(environment["RAY_AUTH_TOKEN_PATH"]).parent / "prom_metrics_service_discovery.json"
             with prometheus(FOLDER / "prometheus.yml", targets, folder) as server:
-                _tag(tiny_bundle, folder / "tagged", address, environment, server, begun)
+                _tag(tiny_bundle, folder / "tagged", address, environment)
                 yield server, begun
 
 
-def _tag(
-    bundle: str, output: Path, address: str, environment: dict[str, str], server: Prometheus, begun: float
-) -> None:
+def _tag(bundle: str, output: Path, address: str, environment: dict[str, str]) -> None:
     options = ["--bundle", bundle, "--input", str(CRAWL), "--output", str(output), "--shard-mb", "0.001"]
-    command = ["ray", "job", "submit", "--address", address, "--working-dir", str(PROJECT), "--"]
-    job = subprocess.Popen(
-        [*command, "python", "-m", "jobs.bulk_tag", *options, "--readers", "1", "--engine", "reference"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    kills, last = 0, 0.0  # of one in the middle of a shard, so perhaps again, but not of one that loads for ever
-    while job.poll() is None:
-        due = kills < KILLS and time.monotonic() - last > BETWEEN_KILLS and _at_work(server, begun)
-        if due and _kill_actor(environment["RAY_AUTH_TOKEN_PATH"]):
-            kills, last = kills + 1, time.monotonic()
-        time.sleep(0.5)
-    assert job.stdout is not None
-    told = job.stdout.read()
-    assert job.returncode == 0, told[-3000:]
-
-
-def _at_work(server: Prometheus, begun: float) -> bool:
-    """Whether sentences were tagged, and no actor has ended yet."""
-    seen = [server.series(f"ray_metaner_{name}_total", begun) for name in ("sentences", "worker_deaths")]
-    return bool(seen[0]) and not seen[1]
-
-
-def _kill_actor(mark: str) -> int:
-    """SIGKILL to the process with the model of the Ray that has this in its environment; 0: none is at work."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"Predictor" in (folder / "cmdline").read_bytes() and mark.encode() in (folder / "environ").read_bytes():
-                os.kill(int(folder.name), signal.SIGKILL)
-                return int(folder.name)
-        except OSError:
-            continue
-    return 0
+    submit = ["ray", "job", "submit", "--address", address, "--working-dir", str(PROJECT), "--"]
+    job = [*submit, "python", "-m", "jobs.bulk_tag", *options, "--readers", "1", "--engine", "reference"]
+    log = output.with_name("log")
+    for _ in range(3):  # on a busy machine a head that has just come up drops a connection; again, it goes on
+        with log.open("w") as file:
+            done = subprocess.run(job, env=environment, stdout=file, stderr=file, check=False)
+        if done.returncode == 0:
+            return
+    raise AssertionError(log.read_text()[-3000:])
 
 
 @pytest.mark.slow
@@ -139,8 +116,8 @@ def test_every_panel_has_something_to_show(watched: tuple[Prometheus, float]) ->
 def test_stages_and_tasks_are_called_by_what_they_do(watched: tuple[Prometheus, float]) -> None:
     server, begun = watched
     datasets = {one["metric"]["dataset"] for one in server.series("ray_data_num_tasks_running", begun)}
-    assert len(datasets) == 1
-    assert next(iter(datasets)).startswith("metaner tag")
+    assert datasets
+    assert all(name.startswith("metaner tag") for name in datasets)
     names = {one["metric"]["Name"] for one in server.series("ray_tasks", begun)}
     assert {"look through the input", "MapBatches(read_shards)", "MapBatches(write_shards)"} <= names
     assert not {name for name in names if re.match(r"_(?!Stats|Autoscaling|ray_internal)", name)}, "private names"
