@@ -41,7 +41,7 @@ cd /sources && sed 's/\\[gpu,e5\\]/[cpu,e5]/' cluster/runtime-env.yaml > ~/runti
 ray start --head --block --disable-usage-stats --num-cpus=4 --node-ip-address=127.0.0.1 --dashboard-host=127.0.0.1 \
     --temp-dir=$HOME/r --object-store-memory=100000000 > ~/head.log 2>&1 &
 for i in $(seq 60); do wget -q -O- http://127.0.0.1:8265/api/version > /tmp/version && break; sleep 1; done
-python -c "import metaner_core" && exit 1
+(cd / && python -c "import metaner_core") && exit 1
 ray job submit --address http://127.0.0.1:8265 --working-dir . --runtime-env ~/runtime-env.yaml -- \
     python -m jobs.bulk_tag --bundle /bundle --input /crawl.jsonl --output ~/tagged --limit 5 || \
     { tail -n 30 ~/head.log; exit 1; }
