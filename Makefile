@@ -27,6 +27,7 @@ bench: setup     ## how fast tagging, adapting and meta-training are here; table
 	$(MALLOC) $(RUN)python -m metaner_core.tagging.feeding
 
 wheelhouse:      ## all wheels for a machine without a network, which then takes the command that is printed at the end
+	@rm -rf build  # what an earlier build left would be in the wheel
 	$(PYTHON) -m pip wheel --disable-pip-version-check --quiet -c constraints.txt -w $(WHEELS) ".[$(EXTRA),e5]" "setuptools>=77"
 	@rm -rf build metaner.egg-info
 	@echo "there, with this Python's version: pip install --no-index --find-links $(WHEELS) 'metaner[$(EXTRA),e5]'"
