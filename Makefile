@@ -1,4 +1,4 @@
-# make demo | test | lint | bench. Everything is set up in .venv on the first call; later calls find it ready.
+# make demo | test | test-cluster | lint | bench | wheelhouse. Everything is set up in .venv on the first call; later calls find it ready.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13; do $$p -c "" 2>/dev/null && echo $$p && break; done)
 VENV   := .venv
 EXTRA  ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
@@ -8,19 +8,29 @@ RUN    := HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=. $(VENV)/bin/
 # As jobs/common/session.py sets them: glibc would give freed tensors back and fault every page in again.
 MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=100000000
 BENCH  ?= out/bench
+WHEELS ?= out/wheelhouse-$(EXTRA)
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test test-cluster lint bench wheelhouse setup clean
 
 demo: setup      ## meta-train, evaluate on five languages, tag a small crawl, show it on a page
 	$(RUN)python -m jobs.demo
 
 test: setup lint ## all tests; those that need a GPU skip themselves
-	$(RUN)python -m pytest --numprocesses 2 --dist loadfile
+	$(RUN)python -m pytest --numprocesses 2 --dist loadfile -m "not cluster"
+
+test-cluster: setup ## the image's steps in a bare system, a real Prometheus: as root on Debian, some minutes; else they skip
+	$(RUN)python -m pytest -m cluster tests/cluster
 
 bench: setup     ## how fast tagging, adapting and meta-training are here; table, plot and figures in out/bench
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,e5,bench]"
 	$(MALLOC) $(RUN)python -m metaner_core.engine.bench --device $(if $(filter gpu,$(EXTRA)),cuda,cpu) --output $(BENCH)
 	$(MALLOC) $(RUN)python -m metaner_core.tagging.feeding
+
+wheelhouse:      ## all wheels for a machine without a network, which then takes the command that is printed at the end
+	@rm -rf build  # what an earlier build left would be in the wheel
+	$(PYTHON) -m pip wheel --disable-pip-version-check --quiet -c constraints.txt -w $(WHEELS) ".[$(EXTRA),e5]" "setuptools>=77"
+	@rm -rf build metaner.egg-info
+	@echo "there, with this Python's version: pip install --no-index --find-links $(WHEELS) 'metaner[$(EXTRA),e5]'"
 
 lint: setup
 	$(VENV)/bin/ruff check .

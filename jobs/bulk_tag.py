@@ -96,6 +96,7 @@ def _planned(job: Job, found: Input, address: str | None) -> tuple[Job, list[Sha
 def _tag(job: Job, found: Input, shards: Sequence[Shard], extent: Extent, instead: Instead) -> None:
     supervisor = start_supervisor()
     run = dataset(job, found, shards, supervisor, instead)
+    run.set_name("metaner tag")  # in Ray's dashboard
 
     def pipeline() -> None:
         for _ in run.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -22,6 +22,7 @@ from metaner_core.reading.source import WET, Input
 BUCKET = 4_000_000  # ids that one task compares: about 100 MB
 BUCKETS = 256  # by a digest's first byte
 NAMED = 3  # ids that an error names
+LOOKING = "look for ids given twice"  # what its tasks are called in Ray's dashboard
 HEAD = np.dtype((np.uint64, BUCKETS + 1))  # a file's first bytes: where each first byte's digests begin
 
 
@@ -56,7 +57,7 @@ def check(found: Input, parts: Sequence[tuple[str, str]]) -> None:
     total = sum(_rows(uri) for uri in uris)
     buckets = min(BUCKETS, 1 + total // BUCKET)
     edges = [BUCKETS * n // buckets for n in range(buckets + 1)]
-    tasks = [_twice.remote(uris, low, high) for low, high in pairwise(edges)]
+    tasks = [_twice.options(name=LOOKING).remote(uris, low, high) for low, high in pairwise(edges)]
     twice: list[Twice] = []
     count = 0
     for n, some in ray.get(tasks):

@@ -21,6 +21,7 @@ from metaner_core.reading.source import Input
 
 PART_BYTES, PART_FILES = 256 * 2**20, 1_000  # of input that one task looks through, at most one of both if not one file
 SAID_SECONDS = 10
+LOOKING = "look through the input"  # what its tasks are called in Ray's dashboard
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,12 @@ def _look(found: Input, output: str, shard_bytes: int, limit: int | None) -> lis
     """Have every part of the input looked through. Returns those that hold the documents wanted."""
     if limit is None:
         wanted = list(split(found.sizes))
-        _all([_look_through.remote(found, output, part, shard_bytes, None) for part in wanted])
+        _all([_look_through.options(name=LOOKING).remote(found, output, part, shard_bytes, None) for part in wanted])
         return wanted
     wanted = []
     for at in range(len(found.files)):
         wanted.append(Part(at, at, at + 1))
-        limit -= _all([_look_through.remote(found, output, wanted[-1], shard_bytes, limit)])
+        limit -= _all([_look_through.options(name=LOOKING).remote(found, output, wanted[-1], shard_bytes, limit)])
         if not limit:
             break
     return wanted

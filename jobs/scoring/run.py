@@ -92,6 +92,7 @@ def _scored(
         num_cpus=1,
         num_gpus=1 if scoring.gpu else 0,
     )
+    records.set_name("metaner evaluate")  # in Ray's dashboard
     try:
         for row in records.iter_rows():
             yield json.loads(row["record"])

@@ -1,12 +1,11 @@
 """What makes a bundle's inputs, without its models: tokenizers and settings are read, weights are not."""
 
-import json
 import tempfile
 from pathlib import Path
 
 from metaner_core import storage
 from metaner_core.bundles.bundle import ENCODER, RETRIEVAL
-from metaner_core.bundles.manifest import MANIFEST
+from metaner_core.bundles.manifest import read
 from metaner_core.encoders.encoder import load_tokenizer
 from metaner_core.model.inputs import Inputs
 from metaner_core.settings import Settings
@@ -16,7 +15,7 @@ WEIGHTS = ".safetensors"
 
 def load_inputs(uri: str) -> Inputs:
     """As `Bundle.inputs` of the bundle there. Whoever holds its models checks it; this only takes what it says."""
-    manifest = json.loads(storage.read_bytes(storage.join(uri, MANIFEST)))
+    manifest = read(uri)
     names = [name for name in manifest["files"] if "/" in name and not name.endswith(WEIGHTS)]
     with tempfile.TemporaryDirectory(prefix="metaner-inputs-") as folder:
         for name in names:

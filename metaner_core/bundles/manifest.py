@@ -1,7 +1,7 @@
 """A bundle's manifest by itself. Imports no torch: a job's driver needs it too."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from metaner_core import __version__, storage
@@ -48,7 +48,17 @@ def read(uri: str, *, told: str | None = None) -> dict[str, Any]:
         )
     if missing := [key for key in KEYS if key not in manifest]:
         raise ValueError(f"{name} is no bundle: its {MANIFEST} lacks {', '.join(missing)}; {FOLDER}")
+    if outside := [file for file in manifest["files"] if not _inside(file)]:  # they are written below a folder of ours
+        raise ValueError(
+            f"{name}: its {MANIFEST} names {outside[0]!r}, which is no place in a bundle: metaner did not write it so; "
+            "do not use this bundle, and see who can write there"
+        )
     return manifest
+
+
+def _inside(file: str) -> bool:
+    path = PurePosixPath(file)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def require_usable(uri: str, manifest: dict[str, Any]) -> None:
