@@ -9,13 +9,16 @@ RUN    := HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=. $(VENV)/bin/
 MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=100000000
 BENCH  ?= out/bench
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test test-cluster lint bench setup clean
 
 demo: setup      ## meta-train, evaluate on five languages, tag a small crawl, show it on a page
 	$(RUN)python -m jobs.demo
 
 test: setup lint ## all tests; those that need a GPU skip themselves
-	$(RUN)python -m pytest --numprocesses 2 --dist loadfile
+	$(RUN)python -m pytest --numprocesses 2 --dist loadfile -m "not cluster"
+
+test-cluster: setup ## the image's steps in a bare system, a real Prometheus, three hosts and their faults: as root on Debian; else they skip
+	$(RUN)python -m pytest -m cluster tests/cluster
 
 bench: setup     ## how fast tagging, adapting and meta-training are here; table, plot and figures in out/bench
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,e5,bench]"
