@@ -12,6 +12,7 @@ from typing import Any
 from ray.actor import ActorHandle
 from rich.progress import BarColumn, Progress, TextColumn
 
+from jobs.common.machines import Machines
 from jobs.tagging.supervisor import ask
 from metaner_core.command import Ended, say
 from metaner_core.text import schema
@@ -51,10 +52,12 @@ def follow(
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     started = time.monotonic()
-    story = Story()
+    story, machines = Story(), Machines()
     with _teller(every) as tell:
         while thread.is_alive():
             thread.join(POLL_SECONDS)
+            for change in machines.changes():
+                say(change)
             state = story.told(ask(supervisor.state.remote()))
             started = started if state["counts"] else time.monotonic()  # the pace is that of tagging
             tell(state, extent, time.monotonic() - started)

@@ -24,6 +24,7 @@ class Asked:
 def _without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "ask", lambda answer: answer)
     monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr("ray.nodes", lambda: [])
 
 
 def test_a_line_says_how_far_how_fast_and_how_long() -> None:

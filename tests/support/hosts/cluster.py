@@ -121,7 +121,7 @@ class Hosts:
     def submission(self, module: str, *options: str) -> list[str]:
         """The command that submits a job from outside and follows it to its end."""
         submit = ["ray", "job", "submit", "--address", f"http://{self.address[HEAD]}:8265", "--working-dir", "."]
-        return self.lan.command(*submit, "--", "python", "-m", module, *options, RAY_AUTH_MODE="token")
+        return self.lan.command(*submit, "--", "python", "-m", module, *options, RAY_AUTH_MODE="token", PYTHONUNBUFFERED="1")
 
     def submit(self, module: str, *options: str) -> str:
         """Submit a job and wait for its end. Returns its log."""

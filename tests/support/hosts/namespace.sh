@@ -46,6 +46,8 @@ user() {
 
 link() {
     local name=$1 address=$2 gateway=$3
+    ip link del "$name" 2> /dev/null || true  # of a host of that name that was killed
+    ip netns del "$name" 2> /dev/null || true
     ip netns add "$name"
     ip link add "$name" type veth peer name eth0 netns "$name"
     ip link set "$name" master lan up
@@ -58,8 +60,9 @@ link() {
 host() {
     local name=$1 size=$2 key=$3
     shift 3
-    mount -t tmpfs tmpfs /run
     own_folders "$size" "$@"
+    mkdir -p "/run/homes/$name" && mount --bind "/run/homes/$name" /home/metaner  # its disk: there when it comes back
+    mount -t tmpfs tmpfs /run
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm
     hostname "$name"
     user
