@@ -1,4 +1,4 @@
-"""Three hosts with addresses of their own: `ray up` with cluster/hosts.yaml, the three jobs from outside, `ray down`."""
+"""Three hosts, each with an address: `ray up` with cluster/hosts.yaml, the three jobs from outside, `ray down`."""
 
 import json
 import time

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.hosts.lan import HOME, NETWORK, PROJECT, USER, Lan
+from tests.support.hosts.lan import HOME, PROJECT, USER, Lan
 
 HEAD, WORKERS, STORAGE = "head", ("one", "two"), "storage"
 PORT = 9000
@@ -32,14 +32,16 @@ class Hosts:
     def add(self, **options: dict[str, Any]) -> None:
         """The machines, with nothing on them yet. options: of `Lan.add`, by name."""
         names = (HEAD, *WORKERS, STORAGE)
-        self.address = {
-            name: self.lan.add(name, 11 + n, **options.get(name, {})) for n, name in enumerate(names)
-        }
+        self.address = {name: self.lan.add(name, 11 + n, **options.get(name, {})) for n, name in enumerate(names)}
         self.where["AWS_ENDPOINT_URL"] = f"http://{self.address[STORAGE]}:{PORT}"
         self._start_storage()
         self._set_up_outside()
         for host in (HEAD, *WORKERS):  # as one does who installs it by another way than the file's
             self.lan.run("ln", "-s", sys.prefix, f"{HOME}/metaner", host=host)
+
+    def restore(self, name: str, **options: Any) -> None:
+        """A machine that was killed is there again with what was on its disk. options: of `Lan.add`."""
+        self.lan.add(name, int(self.address[name].rpartition(".")[2]), **options)
 
     def _start_storage(self) -> None:
         self.faults.write_text("")
@@ -87,8 +89,14 @@ class Hosts:
         return folder
 
     def _copy(self, source: object, target: object, which: str) -> None:
-        lines = ["import pyarrow.fs as fs", "from metaner_core.storage import s3", "here, there = fs.LocalFileSystem(), s3()"]
-        self.outside(sys.executable, "-c", "\n".join([*lines, f"fs.copy_files({str(source)!r}, {str(target)!r}, {which})"]))
+        lines = [
+            "import pyarrow.fs as fs",
+            "from metaner_core.storage import s3",
+            "here, there = fs.LocalFileSystem(), s3()",
+        ]
+        self.outside(
+            sys.executable, "-c", "\n".join([*lines, f"fs.copy_files({str(source)!r}, {str(target)!r}, {which})"])
+        )
 
     def up(self) -> None:
         """As the file's first lines say. `ray start` gives up on a machine that is too busy; then it is done again."""
@@ -121,7 +129,9 @@ class Hosts:
     def submission(self, module: str, *options: str) -> list[str]:
         """The command that submits a job from outside and follows it to its end."""
         submit = ["ray", "job", "submit", "--address", f"http://{self.address[HEAD]}:8265", "--working-dir", "."]
-        return self.lan.command(*submit, "--", "python", "-m", module, *options, RAY_AUTH_MODE="token", PYTHONUNBUFFERED="1")
+        return self.lan.command(
+            *submit, "--", "python", "-m", module, *options, RAY_AUTH_MODE="token", PYTHONUNBUFFERED="1"
+        )
 
     def submit(self, module: str, *options: str) -> str:
         """Submit a job and wait for its end. Returns its log."""

@@ -69,7 +69,8 @@ class Tagging:
     def wait_for(self, documents: int, seconds: float = 300) -> None:
         until = time.monotonic() + seconds
         while self.documents() < documents:
-            assert time.monotonic() < until and self.process.poll() is None, self.said()[-5000:]
+            late = time.monotonic() > until or self.process.poll() is not None
+            assert not late, self.said()[-5000:]
             time.sleep(0.5)
 
     def wait(self, seconds: float = 600) -> float:

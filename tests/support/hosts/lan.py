@@ -19,7 +19,13 @@ USER = "metaner"
 HOME = f"/home/{USER}"
 PROJECT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("namespace.sh")
-NEEDED = {"ip": "iproute2", "sshd": "openssh-server", "ssh": "openssh-client", "rsync": "rsync", "unshare": "util-linux"}
+NEEDED = {
+    "ip": "iproute2",
+    "sshd": "openssh-server",
+    "ssh": "openssh-client",
+    "rsync": "rsync",
+    "unshare": "util-linux",
+}
 
 
 def missing() -> str:
