@@ -82,21 +82,17 @@ class Hosts:
         return self.lan.run(*command, check=check, **self.keys, **self.where, **environment)
 
     def upload(self, folder: Path, uri: str) -> None:
-        self._copy(folder, uri.removeprefix("s3://"), "source_filesystem=here, destination_filesystem=there")
+        self._copy("here", str(folder), "there", uri.removeprefix("s3://"))
 
     def download(self, uri: str, folder: Path) -> Path:
-        self._copy(uri.removeprefix("s3://"), folder, "source_filesystem=there, destination_filesystem=here")
+        self._copy("there", uri.removeprefix("s3://"), "here", str(folder))
         return folder
 
-    def _copy(self, source: object, target: object, which: str) -> None:
-        lines = [
-            "import pyarrow.fs as fs",
-            "from metaner_core.storage import s3",
-            "here, there = fs.LocalFileSystem(), s3()",
-        ]
-        self.outside(
-            sys.executable, "-c", "\n".join([*lines, f"fs.copy_files({str(source)!r}, {str(target)!r}, {which})"])
-        )
+    def _copy(self, source: str, folder: str, target: str, place: str) -> None:
+        lines = ["import pyarrow.fs as fs", "from metaner_core.storage import s3"]
+        lines += ["here, there = fs.LocalFileSystem(), s3()"]
+        lines += [f"fs.copy_files({folder!r}, {place!r}, source_filesystem={source}, destination_filesystem={target})"]
+        self.outside(sys.executable, "-c", "\n".join(lines))
 
     def up(self) -> None:
         """As the file's first lines say. `ray start` gives up on a machine that is too busy; then it is done again."""
@@ -129,9 +125,8 @@ class Hosts:
     def submission(self, module: str, *options: str) -> list[str]:
         """The command that submits a job from outside and follows it to its end."""
         submit = ["ray", "job", "submit", "--address", f"http://{self.address[HEAD]}:8265", "--working-dir", "."]
-        return self.lan.command(
-            *submit, "--", "python", "-m", module, *options, RAY_AUTH_MODE="token", PYTHONUNBUFFERED="1"
-        )
+        at_once = {"RAY_AUTH_MODE": "token", "PYTHONUNBUFFERED": "1"}
+        return self.lan.command(*submit, "--", "python", "-m", module, *options, **at_once)
 
     def submit(self, module: str, *options: str) -> str:
         """Submit a job and wait for its end. Returns its log."""

@@ -4,7 +4,9 @@ All of them live in namespaces below one, whose first process ends with its inpu
 process, bridge or mount, however the test that made them ends. Needs root.
 """
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -19,20 +21,11 @@ USER = "metaner"
 HOME = f"/home/{USER}"
 PROJECT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("namespace.sh")
-NEEDED = {
-    "ip": "iproute2",
-    "sshd": "openssh-server",
-    "ssh": "openssh-client",
-    "rsync": "rsync",
-    "unshare": "util-linux",
-}
+NEEDED = {"ip": "iproute2", "sshd": "openssh-server", "ssh": "openssh-client", "rsync": "rsync", "pgrep": "procps"}
 
 
 def missing() -> str:
     """What this machine lacks for hosts, in words; empty if nothing."""
-    import os
-    import shutil
-
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     lacks = [f"{name} (Debian: {package})" for name, package in NEEDED.items() if not shutil.which(name, path=path)]
     if os.geteuid():
