@@ -13,7 +13,7 @@ import pytest
 from tests.support.hosts import crawl
 from tests.support.hosts.cluster import BUCKET, HEAD, STORAGE, WORKERS, Hosts, hosts
 from tests.support.hosts.crawl import Tagging
-from tests.support.hosts.lan import missing
+from tests.support.hosts.lan import library, missing
 
 pytestmark = [
     pytest.mark.slow,
@@ -122,3 +122,16 @@ def test_a_host_whose_power_is_cut(cluster: Hosts, expected: Rows, unbroken: flo
     assert f"machine {cluster.address[ONE]} is lost; 2 now" in run.said()
     cluster.restore(ONE)
     cluster.wait_for(nodes=3)
+
+
+@pytest.mark.skipif(not library(), reason="a wrong clock needs Debian's faketime")
+def test_a_host_whose_clock_is_five_minutes_fast(cluster: Hosts, expected: Rows, unbroken: float) -> None:
+    """Object storage refuses a clock that is a quarter of an hour wrong."""
+    cluster.lan.kill(ONE)
+    cluster.wait_for(nodes=2)
+    cluster.restore(ONE, clock="+5m")
+    cluster.wait_for(nodes=3)
+    run = Tagging(cluster, "apart")
+    assert run.wait() < 2 * unbroken + MINUTE
+    run.require_rows(expected)
+    assert run.workers() == {cluster.address[name] for name in (HEAD, *WORKERS)}

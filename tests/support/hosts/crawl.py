@@ -52,7 +52,7 @@ class Tagging:
 
     def __init__(self, cluster: Hosts, name: str, *options: str) -> None:
         self.cluster, self.output = cluster, f"{BUCKET}/{name}"
-        self.log = cluster.folder / f"{name}.log"
+        self.log, self.rows = cluster.folder / f"{name}.log", cluster.folder / f"{name}-rows"
         places = ["--bundle", f"{BUCKET}/bundle", "--input", f"{BUCKET}/in", "--output", self.output]
         command = cluster.submission("tests.support.deadly", *places, "--actors=3", *OPTIONS, *options)
         self.began = time.monotonic()
@@ -80,7 +80,7 @@ class Tagging:
 
     def require_rows(self, expected: dict[str, dict[str, dict[str, Any]]]) -> None:
         """Fails unless they are these, each once, and the manifest says so."""
-        found = self.cluster.download(self.output, self.cluster.folder / f"{self.output.rpartition('/')[2]}-rows")
+        found = self.cluster.download(self.output, self.rows)
         for table, rows in expected.items():
             tagged = written(found, table) if rows else {}
             assert tagged.keys() == rows.keys()
@@ -88,3 +88,8 @@ class Tagging:
                 assert tagged[id_] == near(row)
         counts = json.loads((found / "manifest.json").read_text())["counts"]
         assert counts["documents"] == sum(map(len, expected.values())) == FILES * DOCUMENTS
+
+    def workers(self) -> set[str]:
+        """Addresses of the hosts that shards were done on, once `require_rows` has found them right."""
+        records = [json.loads(file.read_text()) for file in (self.rows / "done").iterdir()]
+        return {record["worker"].rpartition(" ")[2] for record in records}

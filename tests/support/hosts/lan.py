@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,11 @@ def missing() -> str:
     if not lacks and subprocess.run(["unshare", "--net", "--pid", "--mount", "--fork", "true"], check=False).returncode:
         lacks = ["the right to make namespaces"]
     return ", ".join(lacks)
+
+
+def library() -> str:
+    """Of Debian's faketime; empty without it."""
+    return str(next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), ""))
 
 
 class Lan:
@@ -82,15 +87,15 @@ class Lan:
         assert not check or not done.returncode, f"{shlex.join(command)}: {done.stdout[-4000:]}"
         return done.stdout
 
-    def add(self, name: str, number: int, *, tmp: str = "4g", wrapper: Sequence[str] = ()) -> str:
-        """A new host. tmp: size of its /tmp. wrapper: of its first process. Returns its address."""
+    def add(self, name: str, number: int, *, tmp: str = "4g", clock: str = "") -> str:
+        """A new host. tmp: size of its /tmp. clock: how wrong it is, as faketime reads it. Returns its address."""
         address = f"{NETWORK}.{number}"
         self.run("bash", str(SCRIPT), "link", name, address, OUTSIDE)
         own = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
-        start = ["bash", str(SCRIPT), "host", name, tmp, str(self.folder / "key.pub"), *self._seen]
+        start = ["bash", str(SCRIPT), "host", name, tmp, str(self.folder / "key.pub"), clock, library(), *self._seen]
         begun = f'echo $$ > /run/{name}.pid; exec ip netns exec {name} "$@"'
         with (self.folder / f"{name}.log").open("ab") as log:
-            whole = self.command("bash", "-c", begun, "bash", *own, *wrapper, *start)
+            whole = self.command("bash", "-c", begun, "bash", *own, *start)
             subprocess.Popen(whole, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._hosts[name] = address
         self._wait(name, address)

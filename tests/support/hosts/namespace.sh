@@ -57,14 +57,23 @@ link() {
     ip -n "$name" route add default via "$gateway"
 }
 
+# Another /etc for this host alone: all that it runs sees a clock that is wrong by so much.
+wrong_clock() {
+    mkdir -p /run/etc/new /run/etc/work
+    mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc/new,workdir=/run/etc/work /etc
+    echo "$1" > /etc/faketimerc
+    echo "$2" > /etc/ld.so.preload
+}
+
 host() {
-    local name=$1 size=$2 key=$3
-    shift 3
+    local name=$1 size=$2 key=$3 clock=$4 library=$5
+    shift 5
     own_folders "$size" "$@"
     mkdir -p "/run/homes/$name" && mount --bind "/run/homes/$name" /home/metaner  # its disk: there when it comes back
     mount -t tmpfs tmpfs /run
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm
     hostname "$name"
+    [ -z "$clock" ] || wrong_clock "$clock" "$library"
     user
     mkdir -p /run/sshd /home/metaner/.ssh
     cp "$key" /home/metaner/.ssh/authorized_keys
