@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"  # of a bundle or an output, written last: what has n
 UNFINISHED = "unfinished.txt"
 ATTEMPTS = 10  # of a request that S3 does not answer, or answers with 503 (slow down), 500 or 429; waits grow to 20 s
 
-# Names that Arrow has for what is over when the storage has recovered, and words of one that it misreads (`read_bytes`).
+# Arrow's names for what is over when the storage has recovered, and words of one that it misreads (`read_bytes`).
 TRANSIENT = (
     "AWS Error NETWORK_CONNECTION",
     "AWS Error SLOW_DOWN",

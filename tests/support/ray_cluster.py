@@ -13,9 +13,11 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from ray.cluster_utils import Cluster
 
+SIZE = {"object_store_memory": 80 * 2**20}
 ACTORS, READERS = (b"TagActor", b"Predictor"), (b"read_shards",)
 
 
@@ -34,36 +36,41 @@ def processes(names: tuple[bytes, ...] = ACTORS) -> dict[int, int]:
 
 
 def main(temp: str, nodes: int) -> None:
-    size = {"object_store_memory": 80 * 2**20}
     soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 5}
     bare = {"include_dashboard": False, "include_log_monitor": False}
-    head = {"num_cpus": 0, "temp_dir": temp, "_system_config": soon, **bare, **size}
+    head = {"num_cpus": 0, "temp_dir": temp, "_system_config": soon, **bare, **SIZE}
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    others = [cluster.add_node(num_cpus=1, **size) for _ in range(nodes)]
-    raylets = {node.all_processes["raylet"][0].process.pid: node for node in others}
+    raylets = dict(added(cluster) for _ in range(nodes))
     print(cluster.address, flush=True)
     for line in sys.stdin:
         what, _, chance = line.strip().partition(" ")
-        names = READERS if what == "reader" else ACTORS
-        found = {pid: parent for pid, parent in processes(names).items() if parent in raylets}
-        if what == "node":
-            raylet = sorted(raylets)[int(float(chance) * len(raylets))]
-            cluster.remove_node(raylets.pop(raylet), allow_graceful=False)
-            new = cluster.add_node(num_cpus=1, **size)
-            raylets[new.all_processes["raylet"][0].process.pid] = new
-            print(raylet, flush=True)
-            continue
-        if not found:
-            print("none", flush=True)
-            continue
-        pid, raylet = sorted(found.items())[int(float(chance or 0) * len(found))]
-        if what != "lose":
-            os.kill(pid, signal.SIGKILL)
-            print(pid, flush=True)
-        else:
-            cluster.remove_node(raylets.pop(raylet), allow_graceful=False)
-            print(len(raylets), flush=True)
+        print(answer(cluster, raylets, what, float(chance or 0)), flush=True)
     cluster.shutdown()
+
+
+def added(cluster: Cluster) -> tuple[int, Any]:
+    """A new node, after its raylet's process."""
+    node = cluster.add_node(num_cpus=1, **SIZE)
+    return node.all_processes["raylet"][0].process.pid, node
+
+
+def answer(cluster: Cluster, raylets: dict[int, Any], what: str, chance: float) -> object:
+    """Do what a line says. raylets: the nodes, by process; those that are lost leave it and others come."""
+    if what == "node":
+        raylet = sorted(raylets)[int(chance * len(raylets))]
+        cluster.remove_node(raylets.pop(raylet), allow_graceful=False)
+        raylets.update([added(cluster)])
+        return raylet
+    names = READERS if what == "reader" else ACTORS
+    found = sorted((pid, parent) for pid, parent in processes(names).items() if parent in raylets)
+    if not found:
+        return "none"
+    pid, raylet = found[int(chance * len(found))]
+    if what == "lose":
+        cluster.remove_node(raylets.pop(raylet), allow_graceful=False)
+        return len(raylets)
+    os.kill(pid, signal.SIGKILL)
+    return pid
 
 
 if __name__ == "__main__":
