@@ -147,14 +147,16 @@ def main() -> None:
     wanted = room(options, "actors")
     if options.file and list(options.corpus) != list(DEFAULT):
         parser.error("--file is scored in place of a --corpus: give one or the other")
-    if options.types and not options.file:
+    if options.types is not None and not options.file:
         parser.error("--types says what --file has; the types of a --corpus are known: leave it out")
     uri = storage.absolute(options.bundle)
     manifest = manifests.read(uri)
     manifests.require_usable(uri, manifest)
     types = manifest["settings"]["types"]
     if options.file:
-        own = [t.strip() for t in options.types.split(",") if t.strip()] if options.types else None
+        own = [t.strip() for t in options.types.split(",") if t.strip()] if options.types is not None else None
+        if own == []:
+            parser.error("--types names none; name some, such as PER,LOC, or leave it out for those found in --file")
         tests = [read_file(options.file, list(dict.fromkeys([*types, *corpora.TYPES])), own, options.limit)]
     else:
         tests = read_tests(options.corpus, options.split, options.data, options.limit)

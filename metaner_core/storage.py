@@ -45,6 +45,11 @@ def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     return pafs.LocalFileSystem(), uri
 
 
+def endpoint() -> str | None:
+    """Where object storage is, if the user has said so: else it is Amazon's."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
 def s3() -> pafs.FileSystem:
     """S3 with the credentials, region and endpoint that boto3 finds (so profiles, SSO and roles work)."""
     import boto3
@@ -52,12 +57,11 @@ def s3() -> pafs.FileSystem:
     session = boto3.Session()
     credentials = session.get_credentials()
     frozen = credentials.get_frozen_credentials() if credentials else None
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     options: dict[str, Any] = {"region": session.region_name or "us-east-1"}
     options["retry_strategy"] = pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS)
     options["allow_delayed_open"] = True  # a small file is one request, not the three of a multipart upload
-    if endpoint:
-        scheme, _, host = endpoint.rpartition("://")
+    if where := endpoint():
+        scheme, _, host = where.rpartition("://")
         options |= {"endpoint_override": host, "scheme": scheme or "https"}
     if frozen:
         options |= {"access_key": frozen.access_key, "secret_key": frozen.secret_key}

@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jobs.common.address import require_storage
 from metaner_core import storage
 from metaner_core.command import CommandParser
 
@@ -41,7 +42,8 @@ class OptionsParser(CommandParser):
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
         """The options, with `config` replaced by all of them that have a value, by name: what the run goes by.
 
-        Raises ValueError naming everything that is wrong in the file at once, FileNotFoundError when there is none.
+        Raises ValueError naming everything that is wrong in the file at once, or that no storage answers where options
+        name some; FileNotFoundError when there is no such file.
         """
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
         first.add_argument("--config")
@@ -54,6 +56,7 @@ class OptionsParser(CommandParser):
             for name, action in self._named().items()
             if (value := getattr(options, action.dest)) is not None
         }
+        require_storage(options.config.values())
         return options
 
     def _named(self) -> dict[str, argparse.Action]:

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
+from jobs.common.address import require_answering
 from jobs.common.room import Room
 from metaner_core.command import USERS_ERRORS, told
 
@@ -31,14 +32,15 @@ def environment() -> dict[str, str]:
 def connect(address: str | None = None, *, cpus: int | None = None, room: Room | None = None) -> None:
     """Join a running Ray, or start one on this machine (logical CPUs: the cores and two to spare for Ray Data).
 
-    room: what is needed there; on a Ray that runs already it is waited for. Raises ValueError when there is less. Of a
-    Ray that this process has joined before nothing is asked.
+    room: what is needed there; on a Ray that runs already it is waited for. Raises ValueError when there is less, or
+    no Ray at the address. Of a Ray that this process has joined before nothing is asked.
     """
     if ray.is_initialized():
         return
     options: dict[str, Any] = {"runtime_env": {"env_vars": environment()}, "logging_level": logging.ERROR}
     options["log_to_driver"] = False  # what workers have to say, they post on a board (jobs/common/progress.py)
     options["address"] = address or os.environ.get("RAY_ADDRESS") or "local"
+    require_answering(options["address"])
     if options["address"] == "local":
         options |= {"num_cpus": cpus or (os.cpu_count() or 1) + 2, "include_dashboard": False}
     ray.init(**options)

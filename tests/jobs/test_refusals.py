@@ -18,6 +18,7 @@ CASES = [
     ("evaluate --bundle {1} --limit 0 --actors 0", "--limit is 0; least is 1\n  --actors is 0; least is 1"),
     ("evaluate --bundle {1} --file {0}/a.conll --corpus embedded-es", "in place of a --corpus: give one or the other"),
     ("evaluate --bundle {1} --file {0}/empty", "empty is a folder; give a file"),
+    ("evaluate --bundle {1} --file {0}/a.conll --types ,", "--types names none; name some"),
     ("evaluate --bundle {1} --file {0}/a.conll --types PER", "type 'LOC', expected one of PER; .*--types"),
     ("evaluate --bundle {1} --output {0}/a.conll/x.json", "a.conll is no folder; give a path"),
     ("evaluate --bundle {1} --set gamma=x", "'x' is not a number"),

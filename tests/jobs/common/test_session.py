@@ -32,6 +32,7 @@ def test_which_ray_is_joined(
     seen: dict[str, object] = {}
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", lambda **options: seen.update(options))
+    monkeypatch.setattr("jobs.common.session.require_answering", lambda address: None)
     monkeypatch.delenv("RAY_BACKEND_LOG_LEVEL", raising=False)
     monkeypatch.setenv("RAY_ADDRESS", variable) if variable else monkeypatch.delenv("RAY_ADDRESS", raising=False)
     connect(given, cpus=3)

@@ -1,0 +1,51 @@
+"""Addresses, seen to before a job starts: of a running Ray, which Ray itself would try for minutes and tell of in the
+words of its own logs, and of object storage, of which a request is tried again and again for two."""
+
+import re
+import socket
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from metaner_core.storage import endpoint
+from metaner_core.uris import is_remote
+
+TOLD = "--address (or RAY_ADDRESS)"
+GIVE = "give HOST:PORT of a running Ray's head (`ray start --head` prints it), auto, or local for a Ray of its own"
+SECONDS = 10.0
+
+
+def require_answering(address: str, *, seconds: float = SECONDS) -> None:
+    """Raises ValueError when the address is none of a Ray, or nobody listens there within so many seconds."""
+    if address in ("local", "auto"):
+        return
+    if address.startswith(("http://", "https://")):
+        raise ValueError(f"{TOLD} is {address}, which is where `ray job submit` sends jobs to; {GIVE}")
+    found = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d{1,5})", address)
+    if found is None:
+        raise ValueError(f"{TOLD} is {address}, which is no address of a Ray; {GIVE}")
+    if error := _unheard(found[1], int(found[2]), seconds):
+        raise ValueError(f"{TOLD} is {address}, and no Ray answers there ({error}); {GIVE}")
+
+
+def require_storage(values: Iterable[object], *, seconds: float = SECONDS) -> None:
+    """values: of a command's options. Raises ValueError when one of them is in object storage, at an endpoint that the
+    user has set, and nobody listens there. Once a job runs, what is not answered is tried again instead."""
+    each = (one for value in values for one in (value if isinstance(value, list) else [value]))
+    if (where := endpoint()) is None or not any(isinstance(one, str) and is_remote(one) for one in each):
+        return
+    parts = urlsplit(where if "://" in where else f"https://{where}")
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    if error := _unheard(parts.hostname or "", port, seconds):
+        raise ValueError(
+            f"AWS_ENDPOINT_URL is {where}, and no storage answers there ({error}); set it to one that runs, or unset "
+            "it for Amazon's own"
+        )
+
+
+def _unheard(host: str, port: int, seconds: float) -> Exception | None:
+    """What keeps this machine from being heard there, if anything does."""
+    try:
+        socket.create_connection((host, port), timeout=seconds).close()
+    except (OSError, OverflowError) as error:
+        return error
+    return None
