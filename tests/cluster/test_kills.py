@@ -12,7 +12,7 @@ from tests.support.kills import hundred
 @pytest.mark.timeout(1500)
 def test_some_kills_leave_no_difference(tmp_path: Path) -> None:
     """A hundred of 10^5 documents: python -m tests.support.kills --help."""
-    killed = hundred(tmp_path / "kills", documents=1_500, kills=8, seed=3)
-    assert sum(killed.values()) >= 4
+    killed = hundred(tmp_path / "kills", documents=300, kills=5, seed=1)
+    assert sum(killed.values()) >= 3
     assert killed["driver"]
     assert killed["node"]
