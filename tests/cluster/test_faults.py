@@ -59,12 +59,18 @@ def begun(cluster: Hosts, name: str) -> Tagging:
     return run
 
 
+def cut_off(cluster: Hosts, name: str, seconds: float) -> None:
+    cluster.lan.cut(name)
+    try:
+        time.sleep(seconds)
+    finally:
+        cluster.lan.mend(name)
+
+
 def test_a_host_that_is_cut_off_and_comes_back(cluster: Hosts, expected: Rows, unbroken: float) -> None:
     """Its processes go on meanwhile, and what they wrote after they came back is what others wrote."""
     run = begun(cluster, "cut-off")
-    cluster.lan.cut(ONE)
-    time.sleep(MINUTE)
-    cluster.lan.mend(ONE)
+    cut_off(cluster, ONE, MINUTE)
     assert run.wait() < 2 * unbroken + 2 * MINUTE
     run.require_rows(expected)
     cluster.wait_for(nodes=3)
@@ -73,9 +79,7 @@ def test_a_host_that_is_cut_off_and_comes_back(cluster: Hosts, expected: Rows, u
 
 def test_the_head_s_link_is_cut_for_some_seconds(cluster: Hosts, expected: Rows, unbroken: float) -> None:
     run = begun(cluster, "head-cut-off")
-    cluster.lan.cut(HEAD)
-    time.sleep(10)
-    cluster.lan.mend(HEAD)
+    cut_off(cluster, HEAD, 10)
     assert run.wait() < 2 * unbroken + MINUTE
     run.require_rows(expected)
     assert "is lost" not in run.said()
@@ -83,9 +87,7 @@ def test_the_head_s_link_is_cut_for_some_seconds(cluster: Hosts, expected: Rows,
 
 def test_storage_that_cannot_be_reached_for_a_minute(cluster: Hosts, expected: Rows, unbroken: float) -> None:
     run = begun(cluster, "no-storage")
-    cluster.lan.cut(STORAGE)
-    time.sleep(MINUTE)
-    cluster.lan.mend(STORAGE)
+    cut_off(cluster, STORAGE, MINUTE)
     assert run.wait() < 2 * unbroken + 2 * MINUTE
     run.require_rows(expected)
 
