@@ -3,9 +3,9 @@
 One cluster for all: each fault leaves it as it found it, or waits until `ray up`'s autoscaler has.
 """
 
+import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ ONE, TWO = WORKERS
 def cluster(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: str) -> Iterator[Hosts]:
     folder = tmp_path_factory.mktemp("hosts")
     with hosts(folder, **{TWO: {"tmp": "512m"}}) as made:
-        made.upload(Path(tiny_bundle), f"{BUCKET}/bundle")
+        made.upload(shutil.copytree(tiny_bundle, folder / "bundle"), f"{BUCKET}/bundle")
         made.upload(crawl.write(folder / "in"), f"{BUCKET}/in")
         made.up()
         made.wait_for(nodes=3)

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -52,20 +51,20 @@ def test_whoever_has_no_token_gives_it_no_work(cluster: Hosts) -> None:
     assert "No such file" in cluster.lan.run("ls", "/tmp/came", host=HEAD, check=False)
 
 
-def test_the_three_jobs_from_object_storage_and_back(cluster: Hosts, tmp_path: Path) -> None:
+def test_the_three_jobs_from_object_storage_and_back(cluster: Hosts) -> None:
     made, out = f"{BUCKET}/bundle", f"{BUCKET}/tagged"
     train = ["--preset", "demo", *(f"--set={pair}" for pair in TINY), "--encoder", f"{BUCKET}/encoder"]
     cluster.submit("jobs.meta_train", *train, "--workers=3", "--storage", f"{BUCKET}/runs", "--output", made)
-    bundle.load(str(cluster.download(made, tmp_path / "bundle")))
+    bundle.load(str(cluster.download(made, cluster.folder / "bundle")))
 
     score = ["--bundle", made, "--corpus", "embedded-nl", "--actors=3"]
     cluster.submit("jobs.evaluate", *score, "--output", f"{BUCKET}/scores/scores.json")
-    scores = json.loads((cluster.download(f"{BUCKET}/scores", tmp_path / "scores") / "scores.json").read_text())
+    scores = json.loads((cluster.download(f"{BUCKET}/scores", cluster.folder / "scores") / "scores.json").read_text())
     assert [(test["test"], test["sentences"]) for test in scores["tests"]] == [("embedded-nl", 112)]
 
     tag = ["--bundle", made, "--input", f"{BUCKET}/in", "--output", out, "--actors=3", "--shard-mb=0.002"]
     cluster.submit("jobs.bulk_tag", *tag)
-    found = cluster.download(out, tmp_path / "tagged")
+    found = cluster.download(out, cluster.folder / "tagged")
     ids = {json.loads(line)["id"] for line in CRAWL.read_text(encoding="utf-8").splitlines()}
     assert written(found, "tagged").keys() | written(found, "other").keys() == ids
     workers = {json.loads(file.read_text())["worker"].rpartition(" ")[2] for file in (found / "done").iterdir()}

@@ -82,6 +82,7 @@ class Hosts:
         return self.lan.run(*command, check=check, **self.keys, **self.where, **environment)
 
     def upload(self, folder: Path, uri: str) -> None:
+        """folder: below the hosts' own, as that of a download: of others in /tmp they see nothing."""
         self._copy("here", str(folder), "there", uri.removeprefix("s3://"))
 
     def download(self, uri: str, folder: Path) -> Path:
