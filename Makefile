@@ -18,7 +18,7 @@ demo: setup      ## meta-train, evaluate on five languages, tag a small crawl, s
 test: setup lint ## all tests; those that need a GPU skip themselves
 	$(RUN)python -m pytest --numprocesses 2 --dist loadfile -m "not cluster"
 
-test-cluster: setup ## the image's steps in a bare system, a real Prometheus: as root on Debian, some minutes; else they skip
+test-cluster: setup ## the image's steps in a bare system, a real Prometheus, three hosts and their faults: as root on Debian; else they skip
 	$(RUN)python -m pytest -m cluster tests/cluster
 
 bench: setup     ## how fast tagging, adapting and meta-training are here; table, plot and figures in out/bench

@@ -23,6 +23,19 @@ MANIFEST = "manifest.json"  # of a bundle or an output, written last: what has n
 UNFINISHED = "unfinished.txt"
 ATTEMPTS = 10  # of a request that S3 does not answer, or answers with 503 (slow down), 500 or 429; waits grow to 20 s
 
+# Arrow's names for what is over when the storage has recovered, and words of one that it misreads (`read_bytes`).
+TRANSIENT = (
+    "AWS Error NETWORK_CONNECTION",
+    "AWS Error SLOW_DOWN",
+    "AWS Error SERVICE_UNAVAILABLE",
+    "AWS Error INTERNAL_FAILURE",
+    "AWS Error THROTTLING",
+    "AWS Error REQUEST_TIMEOUT",
+    "HTTP status 500",
+    "HTTP status 503",
+    "flush response stream",
+)
+
 
 def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """The file system of a uri and the path in it. Raises ValueError for one that is neither local nor s3://."""

@@ -243,7 +243,8 @@ class Supervisor:
 
     def _told(self, shard: str, attempt: _Attempt) -> str:
         batch = "" if attempt.batch is None else f", documents {attempt.batch[0]} to {attempt.batch[1] - 1} of it"
-        stage = attempt.stage and f", {attempt.stage}"
+        stage = attempt.stage or ("" if attempt.batch else "being read or written")
+        stage = stage and f", {stage}"
         return f"shard {shard}{batch}{stage}, on {attempt.worker}, for {time.monotonic() - attempt.since:.0f} s"
 
 

@@ -12,11 +12,13 @@ from typing import Any
 from ray.actor import ActorHandle
 from rich.progress import BarColumn, Progress, TextColumn
 
+from jobs.common.machines import Machines
 from jobs.tagging.supervisor import ask
 from metaner_core.command import Ended, say
 from metaner_core.text import schema
 
 POLL_SECONDS = 1.0
+SILENT_SECONDS = 30.0  # then it is told what is waited for: storage, most often, which is tried again for longer
 END_SECONDS = 20.0  # for the pipeline to notice that its actors are gone
 
 
@@ -51,19 +53,37 @@ def follow(
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     started = time.monotonic()
-    story = Story()
+    story, machines, silence = Story(), Machines(), Silence(supervisor)
     with _teller(every) as tell:
         while thread.is_alive():
             thread.join(POLL_SECONDS)
+            for change in machines.changes():
+                say(change)
             state = story.told(ask(supervisor.state.remote()))
             started = started if state["counts"] else time.monotonic()  # the pace is that of tagging
             tell(state, extent, time.monotonic() - started)
+            silence.look(state["silent"])
             if state["silent"] > stall and thread.is_alive():
                 told = ask(supervisor.end.remote())
                 thread.join(END_SECONDS)
                 raise Stalled(_stalled(told, state, stall, extent))
     if errors:
         raise errors[0]
+
+
+class Silence:
+    """Says what is waited for when nothing is heard for a while; once, until something is heard again."""
+
+    def __init__(self, supervisor: ActorHandle) -> None:
+        self._supervisor, self._said = supervisor, False
+
+    def look(self, seconds: float) -> None:
+        """seconds: since anything was heard."""
+        if seconds < SILENT_SECONDS:
+            self._said = False
+        elif not self._said and (waiting := ask(self._supervisor.in_flight.remote())):
+            self._said = True
+            say(f"nothing heard for {seconds:.0f} s; waiting for\n  " + "\n  ".join(waiting))
 
 
 class Story:

@@ -35,14 +35,16 @@ def trainer(
     """A trainer that runs `worker(config)` on each of the job's workers. name: checkpoints of this name are its own."""
     with gc_paused():  # late: torch comes along
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train.torch import TorchTrainer
+
+        from jobs.training.network import OwnNetwork
 
     fs, path = storage.filesystem(job.storage)
     resources = {"CPU": 1.0, "GPU": 1.0} if job.gpu else {"CPU": 1.0}
     return TorchTrainer(
         worker,
         train_loop_config=dict(config),
-        torch_config=TorchConfig(backend="nccl" if job.gpu else "gloo"),
+        torch_config=OwnNetwork(backend="nccl" if job.gpu else "gloo"),
         scaling_config=ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources),
         run_config=RunConfig(
             name=name,

@@ -1,7 +1,9 @@
 """OpenStack Swift with its S3 API in one process: `python tests/support/swift_s3.py FOLDER`. Prints its port.
 
 A real S3 server that pip installs: account, container, object and proxy server, one replica, one disk (a folder on a
-file system with extended attributes). The key is SWIFT_USER (account:user), the secret SWIFT_SECRET.
+file system with extended attributes). The key is SWIFT_USER (account:user), the secret SWIFT_SECRET. SWIFT_LISTEN:
+address:port, else a free one on loopback. SWIFT_FAULTS: a file; while it holds `SECONDS SHARE`, every answer takes so
+much longer and that share of them, from 0 to 1, is 503.
 """
 
 # ruff: noqa: E402
@@ -11,13 +13,17 @@ eventlet.monkey_patch()  # before anything that opens a socket
 
 import logging
 import os
+import random
 import sys
 from pathlib import Path
+from typing import Any
 
 from eventlet import wsgi
 
 ACCOUNT, _, USER = os.environ.get("SWIFT_USER", "test:tester").partition(":")
 SECRET = os.environ.get("SWIFT_SECRET", "testing")
+ADDRESS, _, PORT = os.environ.get("SWIFT_LISTEN", "127.0.0.1:0").partition(":")
+SLOW_DOWN = b"<?xml version='1.0' encoding='UTF-8'?><Error><Code>SlowDown</Code><Message>Slow down.</Message></Error>"
 BACKENDS = ("account", "container", "object")
 FILTERS = {
     "catch_errors": {},
@@ -53,12 +59,27 @@ def main(folder: Path) -> None:
         "app:proxy-server": {"use": "egg:swift#proxy", "account_autocreate": "true"},
         **{f"filter:{name}": {"use": f"egg:swift#{name}", **options} for name, options in FILTERS.items()},
     }
-    socket = eventlet.listen(("127.0.0.1", 0))
-    app = load(etc, "proxy", proxy)
+    socket = eventlet.listen((ADDRESS, int(PORT)))
+    app = faulty(load(etc, "proxy", proxy), Path(os.environ.get("SWIFT_FAULTS", os.devnull)))
     print(socket.getsockname()[1], flush=True)
     from swift.common.wsgi import SwiftHttpProtocol
 
     wsgi.server(socket, app, quiet, protocol=SwiftHttpProtocol)
+
+
+def faulty(app: Any, faults: Path) -> Any:
+    """The server's application, slow and refusing while a file says so."""
+    draw = random.Random(0)
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        if asked := faults.read_text().split():
+            eventlet.sleep(float(asked[0]))
+            if draw.random() < float(asked[1]):
+                start_response("503 Slow Down", [("Content-Type", "application/xml"), ("Connection", "close")])
+                return [SLOW_DOWN]
+        return app(environ, start_response)
+
+    return serve
 
 
 def set_cluster(etc: Path) -> None:

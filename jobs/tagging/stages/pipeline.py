@@ -18,9 +18,11 @@ from jobs.tagging.job import Job
 from jobs.tagging.stages.predictor import Predicting, Predictor
 from jobs.tagging.stages.reader import Making, read_shards
 from jobs.tagging.stages.writer import write_shards
+from metaner_core import storage
 from metaner_core.reading.source import Input
 
 SPARE = 2  # logical CPUs: looking through the input and Ray Data itself want some
+RETRIES = 3  # of a shard in the same process, after storage had failed for all the time that storage.py tries
 READERS_OF_A_WRITER = 4  # a sentence costs a reader ten times what it costs a writer, whose disk may be slow
 
 
@@ -46,6 +48,8 @@ def dataset(
     job: Job, found: Input, shards: Sequence[Shard], supervisor: ActorHandle, instead: Instead
 ) -> ray.data.Dataset:
     """The run of these shards; what it yields are their names."""
+    context = ray.data.DataContext.get_current()
+    context.retried_map_errors, context.max_map_retries = list(storage.TRANSIENT), RETRIES
     rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
     quiet()  # Ray Data sets up its log with the first dataset
     whole: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}

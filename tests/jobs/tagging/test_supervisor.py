@@ -127,6 +127,9 @@ def test_what_is_in_flight_is_named() -> None:
     supervisor.begin("s", 16, 32, {})
     (told,) = supervisor.in_flight()
     assert told.startswith("shard s, documents 16 to 31 of it, on process 7 of node n, for ")
+    supervisor.write("s", {})
+    (told,) = supervisor.in_flight()
+    assert told.startswith("shard s, being read or written, on process 7 of node n, for ")
 
 
 def test_too_many_documents_that_end_their_workers_are_not_to_blame() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.tagging import watch
-from jobs.tagging.watch import Extent, Story, duration, follow, line
+from jobs.tagging.watch import Extent, Silence, Story, duration, follow, line
 
 EXTENT = Extent(documents=10_000, before=2_000, shards=40)
 STATE = {"shards": 3, "deaths": 0, "silent": 0.0}
@@ -15,6 +15,8 @@ class Asked:
     def __init__(self, **state: object) -> None:
         self.now = {**STATE, "name": "s", "counts": {}, "in_flight": {}, **state}
         self.state, self.end = self, None
+        self.in_flight = type("Method", (), {"remote": staticmethod(lambda: self.waiting)})
+        self.waiting: list[str] = []
 
     def remote(self) -> dict[str, object]:
         return self.now
@@ -24,6 +26,7 @@ class Asked:
 def _without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "ask", lambda answer: answer)
     monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr("ray.nodes", lambda: [])
 
 
 def test_a_line_says_how_far_how_fast_and_how_long() -> None:
@@ -64,6 +67,20 @@ def test_lines_come_so_often_and_the_error_of_the_pipeline_is_raised(capsys: pyt
     with pytest.raises(KeyError, match="broken"):
         follow(pipeline, Asked(counts={"tagged": 5}), EXTENT, every=0.1, stall=60)  # type: ignore[arg-type]
     assert 2 <= capsys.readouterr().out.count("2,005/10,000 documents") <= 4
+
+
+def test_what_is_waited_for_is_told_once_in_a_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = Asked()
+    silence = Silence(asked)  # type: ignore[arg-type]
+    silence.look(40.0)  # nothing is in flight: actors start
+    assert not capsys.readouterr().out
+    asked.waiting = ["shard 7, being read or written, on process 3 of node n, for 41 s"]
+    for seconds in (29.0, 31.0, 45.0):
+        silence.look(seconds)
+    assert capsys.readouterr().out == f"nothing heard for 31 s; waiting for\n  {asked.waiting[0]}\n"
+    for seconds in (1.0, 33.0):
+        silence.look(seconds)
+    assert "nothing heard for 33 s" in capsys.readouterr().out
 
 
 def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
