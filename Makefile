@@ -15,11 +15,11 @@ WHEELS ?= out/wheelhouse-$(EXTRA)
 demo: setup      ## meta-train, evaluate on five languages, tag a small crawl, show it on a page
 	$(RUN)python -m jobs.demo
 
-test: setup lint ## all tests; those that need a GPU skip themselves
+test: setup lint ## all tests but those of test-cluster; those that need a GPU skip themselves
 	$(RUN)python -m pytest --numprocesses 2 --dist loadfile -m "not cluster"
 
-test-cluster: setup ## the image's steps in a bare system, a real Prometheus, three hosts and their faults: as root on Debian; else they skip
-	$(RUN)python -m pytest -m cluster tests/cluster
+test-cluster: setup ## clusters of several processes and their faults, some minutes; as root on Debian also three hosts, the image's steps, a Prometheus
+	$(RUN)python -m pytest -m cluster
 
 bench: setup     ## how fast tagging, adapting and meta-training are here; table, plot and figures in out/bench
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,e5,bench]"

@@ -14,6 +14,7 @@ TINY = ("meta_updates=2", "dev_every=2", "tasks_per_update=4")
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.timeout(900)
 def test_the_three_jobs_run_as_submitted_jobs(tmp_path: Path) -> None:
     settings = [f"--set={option}" for option in TINY]

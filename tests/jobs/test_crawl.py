@@ -38,7 +38,7 @@ PLANTED = {
 }
 LANGUAGES = ("es", "nl", "de", "zh")  # each process compiles the rules of each, for French seconds long
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def texts() -> Iterator[list[tuple[str, bytes]]]:
