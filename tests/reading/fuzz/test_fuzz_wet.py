@@ -101,18 +101,20 @@ def test_gzip_as_one_member(tmp_path: Path, texts: list[str], what: list[tuple[s
 
 
 def reads_as_a_quotation(parts: Sequence[bytes], wrong: Sequence[int], damaged: Sequence[bool]) -> bool:
-    """Whether a length that is wrong ends at two line ends by chance, behind records none of which is right.
+    """Whether a length that is wrong ends at two line ends by chance: behind records none of which is right, or in its
+    own text before a line that begins a record.
 
-    Nothing tells that from a page about archives, which quotes records that are not whole. wrong: by how much a length
+    Nothing tells that from a page about archives, which quotes records that are not whole, or from a page that ends
+    where its length says and a record that is not whole behind it. wrong: by how much a length
     is. damaged: whether anything is wrong with the record.
     """
     content, ends = b"".join(parts), list(accumulate(map(len, parts)))
     last = [end - 4 + more for end, more in zip(ends, wrong, strict=True)]
     return any(
-        content.startswith(b"\r\n\r\n", last[n])
+        content.startswith(b"\r\n\r\n" if wrong[n] > 0 else b"\r\n\r\nWARC/", last[n])
         and all(damaged[m] for m in range(n + 1, len(parts)) if ends[m - 1] < last[n])
         for n in range(len(parts))
-        if wrong[n] > 0
+        if wrong[n]
     )
 
 
