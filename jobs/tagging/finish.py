@@ -130,7 +130,7 @@ def _manifest(
         },
         "adapted": job.adapted,
         "kept": job.keep.names,
-        "labels": bio_labels(model["settings"]["types"]),
+        "labels": list(bio_labels(model["settings"]["types"])),
         "rules": dataclasses.asdict(job.rules),
         "settings": job.settings(),
         "config": dict(job.config),

@@ -27,14 +27,14 @@ def job(tiny_bundle: str, tmp_path: Path) -> Job:
 def failing(folder: Path, times: int, why: str) -> Any:
     """A tagger that fails so often, counted in a folder, before it does its work."""
 
-    def tag(bundle: Any, documents: Any, *, rules: Any, adapted: bool) -> Iterable[Any]:
+    def tag(bundle: Any, documents: Any, **how: Any) -> Iterable[Any]:
         from jobs.tagging.model import iter_documents
 
         failed = len(list(folder.iterdir()))
         if failed < times:
             (folder / str(failed)).touch()
             raise OSError(why)
-        return iter_documents(bundle, documents, rules=rules, adapted=adapted)
+        return iter_documents(bundle, documents, **how)
 
     return tag
 

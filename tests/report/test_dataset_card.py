@@ -120,7 +120,7 @@ def test_facts_are_on_one_line_each_whatever_they_hold() -> None:
 
 
 def test_every_column_is_explained_and_no_other() -> None:
-    text = card(MANIFEST, SUMMARY)
+    text = card({**MANIFEST, "kept": ["probabilities", "unadapted"]}, SUMMARY)
     columns = [
         row for part in text.split("`other/`\n\n") for row in (table(part, "Column") if "| Column" in part else [])
     ]
@@ -128,6 +128,7 @@ def test_every_column_is_explained_and_no_other() -> None:
     tagged = [name.strip("`") for name, *_ in table(text, "Column")]
     assert [name for name in tagged if "." not in name] == schema.TAGGED_SCHEMA.names
     assert "sentences.tokens.label" in tagged
+    assert "sentences.probabilities" not in card(MANIFEST, SUMMARY)
 
 
 def test_a_bare_manifest_and_no_rows_have_a_card() -> None:

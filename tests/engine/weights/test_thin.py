@@ -47,7 +47,7 @@ def logits_of(engine, support, sentences=None):
     """Each sentence's logits on its own: [words, C], as the engine decodes them."""
     seen = []
 
-    def decode(logits, batch, label_set):
+    def decode(logits, batch, label_set, *, every):
         rows = [logits[batch.sentence == n] for n in range(batch.sentences)]
         seen.append(rows)
         return [tagger.Prediction((str(len(seen) - 1), str(n))) for n in range(batch.sentences)]

@@ -19,7 +19,7 @@ from metaner_core.text import schema
 from tests.support.rows import crawl
 
 FOUND = Input("jsonl", ["/in/a.jsonl"], [1000], [0], "/in", ("id", "text", None))
-MODEL = {"fingerprint": "abc", "settings": {}}
+MODEL = {"fingerprint": "abc", "settings": {"types": ["PER"]}}
 DOCUMENTS = 25  # of a shard
 
 
