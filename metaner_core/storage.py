@@ -23,6 +23,7 @@ MANIFEST = "manifest.json"  # of a bundle or an output, written last: what has n
 UNFINISHED = "unfinished.txt"
 ATTEMPTS = 10  # of a request that S3 does not answer, or answers with 503 (slow down), 500 or 429; waits grow to 20 s
 
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # the first that is set counts
 # Arrow's names for what is over when the storage has recovered, and words of one that it misreads (`read_bytes`).
 TRANSIENT = (
     "AWS Error NETWORK_CONNECTION",
@@ -47,7 +48,7 @@ def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
 
 def endpoint() -> str | None:
     """Where object storage is, if the user has said so: else it is Amazon's."""
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+    return next((where for name in ENDPOINTS if (where := os.environ.get(name))), None)
 
 
 def s3() -> pafs.FileSystem:

@@ -1,12 +1,13 @@
 """Addresses, seen to before a job starts: of a running Ray, which Ray itself would try for minutes and tell of in the
 words of its own logs, and of object storage, of which a request is tried again and again for two."""
 
+import os
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
-from metaner_core.storage import endpoint
+from metaner_core.storage import ENDPOINTS, endpoint
 from metaner_core.uris import is_remote
 
 TOLD = "--address (or RAY_ADDRESS)"
@@ -30,16 +31,25 @@ def require_answering(address: str, *, seconds: float = SECONDS) -> None:
 def require_storage(values: Iterable[object], *, seconds: float = SECONDS) -> None:
     """values: of a command's options. Raises ValueError when one of them is in object storage, at an endpoint that the
     user has set, and nobody listens there. Once a job runs, what is not answered is tried again instead."""
-    each = (one for value in values for one in (value if isinstance(value, list) else [value]))
-    if (where := endpoint()) is None or not any(isinstance(one, str) and is_remote(one) for one in each):
+    if (where := endpoint()) is None or not any(map(is_remote, _texts(values))):
         return
     parts = urlsplit(where if "://" in where else f"https://{where}")
     port = parts.port or (80 if parts.scheme == "http" else 443)
     if error := _unheard(parts.hostname or "", port, seconds):
+        name = next(name for name in ENDPOINTS if os.environ.get(name))
         raise ValueError(
-            f"AWS_ENDPOINT_URL is {where}, and no storage answers there ({error}); set it to one that runs, or unset "
+            f"{name} is {where}, and no storage answers there ({error}); set it to one that runs, or unset "
             "it for Amazon's own"
         )
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    """Those among values, and in lists of them."""
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            yield from _texts(value)
 
 
 def _unheard(host: str, port: int, seconds: float) -> Exception | None:

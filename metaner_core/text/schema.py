@@ -4,6 +4,7 @@ MEANINGS says what each column holds. Offsets count code points (Python's charac
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,7 @@ ENTITY = pa.struct(
 )
 
 
+@functools.cache
 def tagged_schema(keep: Keep = NOTHING) -> pa.Schema:
     """Of tagged documents, with what is kept in their sentences."""
     sentence = pa.struct([*SENTENCE, *((name, pa.list_(pa.float16())) for name in keep.names)])
@@ -106,6 +108,7 @@ def tagged_schema(keep: Keep = NOTHING) -> pa.Schema:
     return pa.schema(fields, metadata=_metadata(keep))
 
 
+@functools.cache
 def other_schema(keep: Keep = NOTHING) -> pa.Schema:
     """Of all other documents."""
     fields = [

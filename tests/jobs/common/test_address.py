@@ -58,9 +58,11 @@ def test_names_that_ray_itself_resolves_are_left_to_it(address: str) -> None:
 def test_a_storage_that_nobody_serves_is_told_where_an_option_names_some(
     name: str, scheme: str, free: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for other in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, where := f"{scheme}127.0.0.1:{free}")
-    for values in (["a", "s3://bucket/key"], [3, None, ["a", "s3://bucket/key"]]):
-        with pytest.raises(ValueError, match=f"AWS_ENDPOINT_URL is {where}, and no storage answers"):
+    for values in (["a", "s3://bucket/key"], [3, None, ["a", "s3://bucket/key"]], [[["en", "s3://bucket/key"]]]):
+        with pytest.raises(ValueError, match=f"{name} is {where}, and no storage answers"):
             require_storage(values, seconds=5)
     require_storage(["a", ["b"], 1, None])  # nothing of these is asked there
 
