@@ -16,12 +16,11 @@ from typing import Any
 import ray
 
 from jobs.common.config import OptionsParser
-from jobs.common.imports import gc_paused
 from jobs.common.options import add_engine_option
 from jobs.common.progress import Tell, told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
-from jobs.training.trainer import fit
+from jobs.training.trainer import device_of_worker, fit
 from metaner_core import storage
 from metaner_core.bundles import manifest as manifests
 from metaner_core.bundles.fine_tuning import FineTuning, shared
@@ -55,14 +54,8 @@ def tune(job: Job, tell: Tell = say) -> dict[str, Any]:
 
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does, in step with the others."""
-    with gc_paused():  # late: the driver needs none of it
-        import torch
-        from ray.train.torch import get_device
-
     job: Job = ray.get(config["job"])
-    if not job.gpu:
-        torch.set_num_threads(job.threads)
-    device = get_device() if job.gpu else torch.device("cpu")
+    device = device_of_worker(job)
     facts = {"workers": job.workers, "config": job.config}
     job.run(job.output, device=device, tell=config["board"].post.remote, facts=facts)
 

@@ -24,7 +24,7 @@ from jobs.common.options import add_engine_option
 from jobs.common.progress import Tell, told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
-from jobs.training.trainer import fit
+from jobs.training.trainer import device_of_worker, fit
 from metaner_core import storage
 from metaner_core.bundles.training import MetaTraining, add_options, best_line, dev_line, from_options
 from metaner_core.command import run, say
@@ -57,16 +57,11 @@ def meta_train(job: Job, tell: Tell = say) -> dict[str, Any]:
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does: the whole of meta-training, in step with the others."""
     with gc_paused():  # late: the driver needs none of it
-        import torch
-        from ray.train.torch import get_device
-
         import metaner_core.bundles.prepare  # noqa: F401
         from jobs.training.checkpoints import RayCheckpoints
 
     job: Job = ray.get(config["job"])
-    if not job.gpu:
-        torch.set_num_threads(job.threads)
-    device = get_device() if job.gpu else torch.device("cpu")
+    device = device_of_worker(job)
     post = config["board"].post.remote
     facts = {"workers": job.workers, "config": job.config}
     job.run(job.output, RayCheckpoints(lambda m: post(dev_line(m))), device=device, tell=post, facts=facts)

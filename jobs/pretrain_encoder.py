@@ -26,7 +26,7 @@ from jobs.common.imports import gc_paused
 from jobs.common.progress import told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
-from jobs.training.trainer import trainer
+from jobs.training.trainer import device_of_worker, trainer
 from metaner_core import storage
 from metaner_core.command import EVERY_SECONDS, run, say
 from metaner_core.encoders.source import require_source
@@ -103,9 +103,6 @@ def pack_text(job: Job) -> str:
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does: the whole of pre-training, in step with the others."""
     with gc_paused():  # late: options and text need none of it
-        import torch
-        from ray.train.torch import get_device
-
         from jobs.training.checkpoints import RayCheckpoints
         from metaner_core import workers
         from metaner_core.pretrain.loop import Pretrainer, checkpoint_line, speed_lines
@@ -113,9 +110,7 @@ def worker(config: Mapping[str, Any]) -> None:
         from metaner_core.pretrain.state import facts, run_name, written
 
     job: Job = config["job"]
-    if not job.gpu:
-        torch.set_num_threads(job.threads)
-    device = get_device() if job.gpu else torch.device("cpu")
+    device = device_of_worker(job)
     post = config["board"].post.remote if workers.rank() == 0 else lambda line: None
     with storage.local_copy(config["packed"]) as local:
         packed = open_packed(local)

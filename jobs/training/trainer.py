@@ -9,6 +9,7 @@ from metaner_core import storage
 from metaner_core.command import USERS_ERRORS
 
 if TYPE_CHECKING:
+    import torch
     from ray.train import WorkerGroupError
     from ray.train.torch import TorchTrainer
 
@@ -54,3 +55,15 @@ def trainer(
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
+
+
+def device_of_worker(job: TrainingRun) -> "torch.device":
+    """What a worker trains on: the GPU that Ray Train gave it, else its CPU, with the job's threads."""
+    with gc_paused():  # late: the driver needs none of it
+        import torch
+        from ray.train.torch import get_device
+
+    if job.gpu:
+        return get_device()
+    torch.set_num_threads(job.threads)
+    return torch.device("cpu")
