@@ -49,7 +49,8 @@ link() {
     ip link del "$name" 2> /dev/null || true  # of a host of that name that was killed
     ip netns del "$name" 2> /dev/null || true
     ip netns add "$name"
-    ip link add "$name" type veth peer name eth0 netns "$name"
+    # A machine has the same card when it comes back: others send to what they remember of it for some tens of seconds.
+    ip link add "$name" type veth peer name eth0 address "$(printf '02:00:%02x:%02x:%02x:%02x' ${address//./ })" netns "$name"
     ip link set "$name" master lan up
     ip -n "$name" link set lo up
     ip -n "$name" addr add "$address/24" dev eth0
