@@ -1,4 +1,4 @@
-# make demo | test | test-cluster | lint | bench | wheelhouse. Everything is set up in .venv on the first call; later calls find it ready.
+# make demo | test | test-cluster | test-hosts | lint | bench | wheelhouse. Everything is set up in .venv on the first call; later calls find it ready.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13; do $$p -c "" 2>/dev/null && echo $$p && break; done)
 VENV   := .venv
 EXTRA  ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
@@ -10,16 +10,19 @@ MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_
 BENCH  ?= out/bench
 WHEELS ?= out/wheelhouse-$(EXTRA)
 
-.PHONY: demo test test-cluster lint bench wheelhouse setup clean
+.PHONY: demo test test-cluster test-hosts lint bench wheelhouse setup clean
 
 demo: setup      ## meta-train, evaluate on five languages, tag a small crawl, show it on a page
 	$(RUN)python -m jobs.demo
 
-test: setup lint ## all tests but those of test-cluster; those that need a GPU skip themselves
-	$(RUN)python -m pytest --numprocesses 2 --dist loadfile -m "not cluster"
+test: setup lint ## all tests but those of the next two; those that need a GPU skip themselves
+	$(RUN)python -m pytest --numprocesses 2 --dist loadfile -m "not cluster and not hosts"
 
-test-cluster: setup ## clusters of several processes and their faults, some minutes; as root on Debian also three hosts, the image's steps, a Prometheus
+test-cluster: setup ## clusters of several processes, their ports and kills, a Prometheus where there is one; about ten minutes
 	$(RUN)python -m pytest -m cluster
+
+test-hosts: setup ## as root on Debian: three hosts, their `ray up` and what befalls them, the image's steps in a bare system; half an hour
+	$(RUN)python -m pytest -m hosts
 
 bench: setup     ## how fast tagging, adapting and meta-training are here; table, plot and figures in out/bench
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,e5,bench]"

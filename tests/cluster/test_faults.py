@@ -17,7 +17,7 @@ from tests.support.hosts.lan import library, missing
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.cluster,
+    pytest.mark.hosts,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(bool(missing()), reason=f"hosts in namespaces need {missing()}"),
 ]
@@ -127,11 +127,11 @@ def test_a_host_whose_power_is_cut(cluster: Hosts, expected: Rows, unbroken: flo
 
 
 @pytest.mark.skipif(not library(), reason="a wrong clock needs Debian's faketime")
-def test_a_host_whose_clock_is_five_minutes_fast(cluster: Hosts, expected: Rows, unbroken: float) -> None:
+def test_a_host_whose_clock_is_five_minutes_slow(cluster: Hosts, expected: Rows, unbroken: float) -> None:
     """Object storage refuses a clock that is a quarter of an hour wrong."""
     cluster.lan.kill(ONE)
     cluster.wait_for(nodes=2)
-    cluster.restore(ONE, clock="+5m")
+    cluster.restore(ONE, clock="-5m")
     cluster.wait_for(nodes=3)
     run = Tagging(cluster, "apart")
     assert run.wait() < 2 * unbroken + MINUTE

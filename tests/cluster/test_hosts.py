@@ -15,7 +15,7 @@ from tests.support.small import save_tiny_bert
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.cluster,
+    pytest.mark.hosts,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(bool(missing()), reason=f"hosts in namespaces need {missing()}"),
 ]

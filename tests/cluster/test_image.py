@@ -48,7 +48,7 @@ ray job submit --address http://127.0.0.1:8265 --working-dir . --runtime-env ~/r
 python -c "import json; print(json.load(open('$HOME/tagged/manifest.json'))['counts']['documents'], 'documents')"
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.hosts, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from tests.support.hosts.lan import PROJECT, Lan, library, missing
 
 pytestmark = [
-    pytest.mark.cluster,
+    pytest.mark.hosts,
     pytest.mark.skipif(bool(missing()), reason=f"hosts in namespaces need {missing()}"),
 ]
 
