@@ -22,7 +22,6 @@ from metaner_core.model.encoding import Encoded
 from metaner_core.model.tagger import loss
 
 
-
 @dataclass
 class MetaTrainer:
     """Meta-trains `engine.tagger` in place. support: [N, K] neighbours of each source sentence, dev_support likewise

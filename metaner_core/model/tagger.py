@@ -33,9 +33,7 @@ class Tagger(nn.Module):
         """Without effect: dropout is asked for in `forward` and is never that of the encoder's own modules."""
         return super().train(False)
 
-    def forward(
-        self, batch: Batch, dropout: torch.Generator | Sequence[torch.Generator] | None = None
-    ) -> torch.Tensor:
+    def forward(self, batch: Batch, dropout: torch.Generator | Sequence[torch.Generator] | None = None) -> torch.Tensor:
         """Logits [P, C] at the batch's positions. dropout: where its random numbers come from, of the batch or of each
         of its sentences by itself; None: no dropout."""
         if dropout is None or not self.dropout:
