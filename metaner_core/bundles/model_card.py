@@ -61,7 +61,7 @@ def card(manifest: Mapping[str, Any], place: str, *, exported: str | None = None
 
 
 def _facts(manifest: Mapping[str, Any], settings: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, str]:
-    sentences = _number(source.get("sentences"))
+    sentences = _number(_mapping(manifest.get("distilled")).get("labelled", source.get("sentences")))
     versions = _mapping(manifest.get("versions"))
     facts = {
         "Source of the labels": manifest.get("source_name"),

@@ -160,6 +160,7 @@ class Distilling:
                 "outputs": [output.uri for output in self.outputs],
                 "teachers": sorted({output.bundle for output in self.outputs}),
                 "start": place,
+                "labelled": len(gold),
                 "settings": self.settings.to_dict(),
                 "selection": state.place.get("counts", {}),
                 "whole": state.place.get("whole", False),

@@ -21,6 +21,7 @@ from metaner_core.distilling import selection
 from metaner_core.distilling.outputs import Tagged
 from metaner_core.distilling.selection import OPEN, Caps, Counts, Group
 from metaner_core.distilling.settings import Distillation
+from metaner_core.text.languages import standard
 
 T = TypeVar("T")
 FILES, POOL, NAMELESS = 21, 22, 23  # streams of random numbers
@@ -202,8 +203,10 @@ def _group(parquet: pq.ParquetFile, number: int, uri: str, output: Tagged, setti
 
 
 def _languages(table: pa.Table, uri: str) -> np.ndarray:
-    """Of each row; in outputs that are partitioned by language it is in the file's folder."""
+    """Of each row the standard tag, whatever was written for it; partitioned outputs have it in the file's folder."""
     if "language" in table.column_names:
-        return np.array([language or NO_LANGUAGE for language in table.column("language").to_pylist()], dtype=str)
+        given = table.column("language").to_pylist()
+        tags = {written: standard(written) or NO_LANGUAGE for written in set(given)}
+        return np.array([tags[written] for written in given], dtype=str)
     folder = next((part for part in uri.split("/") if part.startswith("language=")), "")
     return np.full(table.num_rows, folder.partition("=")[2] or NO_LANGUAGE)
