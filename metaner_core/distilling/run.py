@@ -24,6 +24,7 @@ from metaner_core.data.sentences import fingerprint, usable
 from metaner_core.distilling.outputs import Tagged, read_all
 from metaner_core.distilling.selection import told
 from metaner_core.distilling.settings import PRESETS, Distillation, preset
+from metaner_core.distilling.stream import Stream, require_some
 from metaner_core.encoders.source import require_source
 from metaner_core.settings import SAME, Settings
 
@@ -59,8 +60,9 @@ class Distilling:
     def written(self, output: str) -> dict[str, Any] | None:
         """The manifest of the bundle that this very run has written there; None: it is to be made.
 
-        Raises FileNotFoundError and ValueError for outputs, a bundle or an encoder that are none or do not go together
-        and for labels without a name, FileExistsError when the output is taken.
+        Raises FileNotFoundError and ValueError for outputs, a bundle or an encoder that are none or do not go together,
+        for labels without a name and when no tagged sentence is taken (to know that, all are read); FileExistsError
+        when the output is taken.
         """
         if self.bundle and self.encoder:
             raise ValueError("--bundle and --encoder are two places to start from: give one, or none for the teacher")
@@ -74,6 +76,7 @@ class Distilling:
             return manifest
         storage.require_unused(output, "bundle", run=name)
         require_names(self.train, self.dev, self._settings.types)
+        require_some(self.outputs, self.settings)
         return None
 
     @functools.cached_property
@@ -135,7 +138,6 @@ class Distilling:
         from metaner_core import workers  # late: a job's driver needs no torch
         from metaner_core.bundles import student
         from metaner_core.distilling.loop import Distiller
-        from metaner_core.distilling.stream import Stream
 
         first = workers.rank() == 0
         settings, place = self._settings, None if self.encoder else self._start

@@ -95,6 +95,12 @@ class Stream:
         return dataclasses.replace(self._begin, taken=self._taken or self._skip)
 
 
+def require_some(outputs: Sequence[Tagged], settings: Distillation) -> None:
+    """Raises as `Stream.take` does; reads no further than to the first sentence that is taken."""
+    if settings.batch:
+        next(pool for pool in Pools(outputs, settings).run(Place()) if pool[1])
+
+
 def _ahead(items: Iterator[T]) -> Iterator[T]:
     """The items, the next one made while this one is used."""
     with ThreadPoolExecutor(1) as thread:

@@ -143,6 +143,12 @@ def test_places_to_start_from_that_are_none(tagged: str, tiny_bundle: str, tmp_p
     assert "train has no entity of" in refusal(tmp_path, tagged, train=[])
 
 
+def test_settings_by_which_nothing_is_left(tagged: str, tmp_path: Path) -> None:
+    told = refusal(tmp_path, tagged, settings=Distillation(least_certain=1.0))
+    assert "no tagged sentence is left to learn from: uncertain" in told
+    assert distilling(tagged, settings=Distillation(least_certain=1.0, batch=0)).written(str(tmp_path / "out")) is None
+
+
 def test_the_command_goes_on_to_the_bundle_and_tells_what_was_taken(
     tagged: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
