@@ -16,6 +16,7 @@ import torch
 
 from metaner_core import workers
 from metaner_core.distilling.loss import Lesson, lessons_loss, one_hot
+from metaner_core.distilling.nearest import Nearest
 from metaner_core.distilling.settings import Distillation
 from metaner_core.distilling.stream import Place, Stream
 from metaner_core.method import optim
@@ -32,7 +33,7 @@ CPU_SUBWORDS, GPU_SUBWORDS = 2**11, 2**13  # that go forward and backward togeth
 class Distiller:
     """Teaches `engine.tagger` in place. stream: makes the stream of tagged sentences from a place in it. gold, dev:
     English sentences with labels. rate: the highest. on_step: called after every step, with the seconds since the
-    start."""
+    start. nearest: says which words of tagged sentences teach; None: all."""
 
     engine: Engine
     encode: Encoding
@@ -42,6 +43,7 @@ class Distiller:
     dev: Sequence[Encoded]
     rate: float
     on_step: Callable[[int, float], None] = lambda step, seconds: None
+    nearest: Nearest | None = None
 
     def run(self, checkpoints: Checkpoints) -> TrainingState:
         """Teach to the last step, going on from the newest checkpoint; leaves the best θ on dev in the tagger."""
@@ -59,7 +61,7 @@ class Distiller:
             state.update = step + 1
             self.on_step(state.update, time.monotonic() - started)
             if state.update % settings.dev_every == 0 or state.update == settings.steps:
-                state.place = place_of(stream)
+                state.place = {**place_of(stream), "nearest": self._agreed(state.place.get("nearest", {}))}
                 state.close_interval(self.dev_f1())
                 checkpoints.save(state.history[-1], state.save)
         restore(tagger, state.best)
@@ -71,7 +73,13 @@ class Distiller:
         tagged = stream.take(settings.batch)
         found: list[tuple[Any, int]] = [*((s, n) for n, s in enumerate(tagged))]
         found += [(i, settings.batch + n) for n, i in enumerate(self._gold_of(step))]
-        return [self._lesson(item, step, n) for item, n in workers.share(found)]
+        own = list(workers.share(found))
+        lessons = [self._lesson(item, step, n) for item, n in own]
+        if self.nearest is None:
+            return lessons
+        words = [item.words for item, n in own if n < settings.batch]
+        agreed = iter(self.nearest.agree(words, [lesson.target.argmax(1) for lesson in lessons if not lesson.gold]))
+        return [each if each.gold else dataclasses.replace(each, trusted=next(agreed)) for each in lessons]
 
     def _lesson(self, item: Any, step: int, number: int) -> Lesson:
         settings = self.settings
@@ -116,6 +124,15 @@ class Distiller:
     def dev_f1(self) -> float:
         own = list(workers.share(self.dev))
         return score_together(self.engine, own, self.engine.plain(own)).overall.f1
+
+    def _agreed(self, before: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+        """By label, how many words taught, of all workers, and how many were left out. before: until the last time."""
+        if self.nearest is None:
+            return {}
+        total = torch.as_tensor(self.nearest.counted(), device=self.engine.device)
+        workers.add_up([total])
+        of_label = zip(self.engine.label_set.words, total.tolist(), strict=True)
+        return {name: [a + b for a, b in zip(before.get(name, (0, 0)), both, strict=True)] for name, both in of_label}
 
 
 def place_of(stream: Stream) -> dict[str, Any]:

@@ -13,14 +13,18 @@ from metaner_core.model.encoding import Batch, Encoded, LabelSet
 
 @dataclass(frozen=True)
 class Lesson:
-    """A sentence and what it teaches. target: [words, C] a distribution of each word over `LabelSet.words`. gold: it is
-    of labels, all of it on one. weight: of the sentence in the step's loss. seed: of its dropout."""
+    """A sentence and what it teaches.
+
+    target: [words, C] a distribution of each word over `LabelSet.words`. gold: it is of labels, all of it on one.
+    weight: of the sentence in the step's loss. seed: of its dropout. trusted: [words] bool, which teach; None: all.
+    """
 
     encoded: Encoded
     target: np.ndarray
     gold: bool
     weight: float
     seed: int
+    trusted: np.ndarray | None = None
 
 
 def one_hot(labels: Sequence[str], label_set: LabelSet) -> np.ndarray:
@@ -31,8 +35,11 @@ def one_hot(labels: Sequence[str], label_set: LabelSet) -> np.ndarray:
 def lessons_loss(
     logits: torch.Tensor, batch: Batch, lessons: Sequence[Lesson], label_set: LabelSet, settings: Distillation
 ) -> torch.Tensor:
-    """Σ weight · mean over the sentence's words. logits: [P, labels] at the batch's positions, which are the words';
-    of words that share a subword the first one teaches, as in all training."""
+    """Σ weight · mean over the sentence's words that teach.
+
+    logits: [P, labels] at the batch's positions, which are the words'; of words that share a subword the first one
+    teaches, as in all training.
+    """
     sentence, device = batch.sentence, logits.device
     row = np.cumsum([0, *(len(lesson.target) for lesson in lessons)])[:-1]
     place = torch.as_tensor(row, device=device)[sentence] + batch.word
@@ -43,8 +50,10 @@ def lessons_loss(
     hard = F.cross_entropy(logits, target, reduction="none")
     soft = soft_loss(logits, target, kind=settings.loss, temperature=settings.temperature)
     weight = torch.tensor([lesson.weight for lesson in lessons], dtype=logits.dtype, device=device)
-    words = torch.bincount(sentence, minlength=len(lessons))
-    return (torch.where(gold, hard, soft) * (weight / words.clamp(min=1))[sentence]).sum()
+    every = [np.ones(len(x.target), bool) if x.trusted is None else x.trusted for x in lessons]
+    teaches = torch.as_tensor(np.concatenate(every), device=device)[place].to(logits.dtype)
+    words = logits.new_zeros(len(lessons)).index_add_(0, sentence, teaches)
+    return (torch.where(gold, hard, soft) * teaches * (weight / words.clamp(min=1))[sentence]).sum()
 
 
 def soft_loss(logits: torch.Tensor, target: torch.Tensor, *, kind: str, temperature: float) -> torch.Tensor:

@@ -66,9 +66,9 @@ class Distilling:
         """
         if self.bundle and self.encoder:
             raise ValueError("--bundle and --encoder are two places to start from: give one, or none for the teacher")
-        if self.encoder is None:
+        if self.encoder is None or self.settings.nearest:
             self._require_fit()
-        else:
+        if self.encoder is not None:
             require_source(self.encoder)
         name = self.name()
         if (manifest := manifests.written_by(output, name)) is not None:
@@ -94,7 +94,7 @@ class Distilling:
         return self.bundle or places[0]
 
     def _require_fit(self) -> None:
-        """Raises as `written` does for a bundle that cannot be started from."""
+        """Raises as `written` does for a bundle that cannot be started from, or has no words to ask."""
         place, output = self._start, self.outputs[0]
         manifest = manifests.read(place)
         manifests.require_usable(place, manifest)
@@ -104,8 +104,10 @@ class Distilling:
                 f"{output.uri} was tagged with {', '.join(output.labels)}, but {place} has {', '.join(labels)}: "
                 "start from a bundle of the same types, or from an --encoder"
             )
+        if self.settings.nearest and not manifests.adapts(manifest):
+            raise ValueError(f"nearest asks source sentences, and {place} has none; leave it out")
         many, wanted = manifest["settings"]["frozen_layers"], self.settings.frozen_layers
-        if wanted not in (-1, many):
+        if self.encoder is None and wanted not in (-1, many):
             raise ValueError(
                 f"frozen_layers is {wanted}, but {place} was trained with {many}, which decides what of it is trained; "
                 "leave it out (-1), or start from an --encoder"
@@ -136,14 +138,16 @@ class Distilling:
         facts: what else the bundle's manifest should say. tell: called on rank 0 with lines of progress.
         """
         from metaner_core import workers  # late: a job's driver needs no torch
-        from metaner_core.bundles import student
+        from metaner_core.bundles import bundle, student
         from metaner_core.distilling.loop import Distiller
+        from metaner_core.distilling.nearest import Nearest
 
         first = workers.rank() == 0
         settings, place = self._settings, None if self.encoder else self._start
         learner = student.new_student(settings, start=place, encoder=self.encoder, device=device)
         labelled = (usable(part, settings.types) for part in (self.train, self.dev))
         gold, dev = ([learner.encode(s.words, s.labels) for s in part] for part in labelled)
+        many = self.settings.nearest
         distiller = Distiller(
             learner.engine,
             learner.encode,
@@ -153,6 +157,7 @@ class Distilling:
             dev,
             self.settings.rate or settings.beta,
             progress(self.settings.steps, tell) if first else lambda step, seconds: None,
+            Nearest(bundle.load(self._start, device=device), many) if many else None,
         )
         state = distiller.run(checkpoints)
         if first:
@@ -166,6 +171,7 @@ class Distilling:
                 "settings": self.settings.to_dict(),
                 "selection": state.place.get("counts", {}),
                 "whole": state.place.get("whole", False),
+                "nearest": state.place.get("nearest", {}),
             }
             student.write(output, learner, facts={**own, "distilled": taught, **facts}, run=self.name())
         workers.wait_for_all()
@@ -192,6 +198,9 @@ def ending(manifest: Mapping[str, Any], output: str) -> str:
     part = "" if distilled["whole"] else ", of the part that was read"
     lines = [f"tagged sentences{part}:", *(f"  {line}" for line in told(distilled["selection"]))]
     found = lines if distilled["selection"] else []
+    if distilled["nearest"]:
+        shares = (f"{label} {a:,} of {a + b:,}" for label, (a, b) in distilled["nearest"].items())
+        found.append(f"words that the nearest labelled ones agree with: {', '.join(shares)}")
     return "\n".join([*found, f"best English dev F1 {best['dev_f1']:.2f} at step {best['update']}; bundle at {output}"])
 
 

@@ -44,10 +44,11 @@ class Distillation(Checked):
     nameless: float = 1.0  # share of the sentences without a name that is taken, drawn at random
     most_of_type: int = 0  # names in a pass: when all types of a sentence have so many, it is left out; 0: no limit
     most_of_language: int = 0  # sentences of one language in a pass; 0: no limit
+    nearest: int = 0  # K: only words whose label is the most frequent among the K labelled words nearest to it; 0: all
     mixed: int = 8  # row groups whose sentences are mixed with each other, and so in memory together
 
     LIMITS = {  # noqa: RUF012 (a ClassVar by its base)
-        **dict.fromkeys(("seed", "batch", "gold", "most_of_type", "most_of_language"), (0, math.inf)),
+        **dict.fromkeys(("seed", "batch", "gold", "most_of_type", "most_of_language", "nearest"), (0, math.inf)),
         **dict.fromkeys(("steps", "dev_every", "most_words", "mixed"), (1, math.inf)),
         **dict.fromkeys(("soft_weight", "gold_weight", "rate"), (0, 1e6)),
         **dict.fromkeys(("warmup", "least_certain", "most_entropy", "nameless"), (0, 1)),
