@@ -194,7 +194,7 @@ def require_unused(uri: str, what: str, *, run: str | None = None) -> None:
     """Raises FileExistsError when anything lies at uri, unless this very run was stopped while it published there:
     nothing else is ever overwritten. run: a name that stands for all that decides what is published. Likewise
     NotADirectoryError or PermissionError when nothing could be written there, as far as that is known beforehand."""
-    if run is not None and unfinished(uri) == run:
+    if run is not None and (begun := unfinished(uri)) is not None and run.startswith(begun):  # half a mark is one too
         return
     if not is_remote(uri):
         _require_writable(Path(absolute(uri)))

@@ -87,6 +87,14 @@ def test_a_run_stopped_while_it_publishes_may_start_over_and_no_other(
         storage.require_unused(f"{place}/out", "bundle", run="mine")
 
 
+@pytest.mark.parametrize("half", ["", "mi"])
+def test_a_run_stopped_while_it_wrote_its_mark_may_start_over(half: str, place: str) -> None:
+    storage.write_bytes(f"{place}/out/{storage.UNFINISHED}", half.encode())
+    storage.require_unused(f"{place}/out", "bundle", run="mine")
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        storage.require_unused(f"{place}/out", "bundle")
+
+
 def interrupted(uri: str) -> None:
     raise KeyboardInterrupt
 
