@@ -51,6 +51,7 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
     try:
         for found in as_completed([pool.submit(_do, job, data, training, story) for training in todo]):
             errors.update(found.result())
+        story.end()
     finally:  # without waiting: when this ends early, threads wait for what may take hours
         pool.shutdown(wait=False, cancel_futures=True)
     if not errors:
@@ -60,6 +61,11 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
 
 def _do(job: Job, data: Data, training: Training, story: Story) -> dict[str, str]:
     """One training and its cells, and then what is made of its bundle. Returns what failed, by cell."""
+    with story.working():
+        return _done(job, data, training, story)
+
+
+def _done(job: Job, data: Data, training: Training, story: Story) -> dict[str, str]:
     try:
         manifest = trained(job, training_of(job, training, data), training, story)
     except Exception as error:

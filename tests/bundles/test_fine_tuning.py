@@ -94,9 +94,10 @@ def test_ended_at_any_moment_while_it_writes_it_is_whole_the_next_time(
             left[0] -= 1
             copy(source, target)
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(storage, "shutil", SimpleNamespace(copyfile=ends))
-            task.run(str(output), tell=lambda line: None, facts={})
+            with pytest.raises(KeyboardInterrupt):
+                task.run(str(output), tell=lambda line: None, facts={})
         assert task.written(str(output)) is None, "it may start again, and has to"
     task.run(str(output), tell=lambda line: None, facts={})
     assert contents(output) == expected
