@@ -123,6 +123,20 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkey
     assert (tmp_path / "a").read_bytes() == b"before"
 
 
+def test_what_is_left_of_a_file_that_was_being_written_takes_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.os, "fsync", ended)
+        with pytest.raises(KeyboardInterrupt):
+            storage.write_whole(str(tmp_path / "out" / "grid.json"), b"{}")
+    assert len(storage.list_files(str(tmp_path / "out"))) == 1
+    storage.require_unused(str(tmp_path / "out"), "grid of cells")
+
+
 def test_files_are_listed_with_size_and_time(place: str) -> None:
     before = int(time.time()) - 2
     storage.write_bytes(f"{place}/a", b"xyz")
