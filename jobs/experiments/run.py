@@ -13,7 +13,7 @@ from jobs.experiments.cells import Cell, Training, Tuned, left, runs
 from jobs.experiments.claim import claim
 from jobs.experiments.data import Data, read
 from jobs.experiments.job import Job, room
-from jobs.experiments.making.bundles import require_own, trained, training_of, tuned_bundle
+from jobs.experiments.making.bundles import require_own, trained, training_of, tuned_bundle, tuning_of
 from jobs.experiments.making.tidy import forget, tidy
 from jobs.experiments.story import Story
 from jobs.scoring import parts
@@ -38,7 +38,7 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
     there = tidy(job, every, todo)
     for training in todo:
         if training.name in there:  # of the others it would take time to ask
-            require_own(training_of(job, training, data))
+            require_own(training_of(job, data, training))
     waiting = sum(len(training.every) for training in todo)
     say(f"{len(every)} cells, {len(every) - waiting} are done; {waiting} to do with {len(todo)} bundle(s)")
     if not todo:
@@ -67,7 +67,7 @@ def _do(job: Job, data: Data, training: Training, story: Story) -> dict[str, str
 
 def _done(job: Job, data: Data, training: Training, story: Story) -> dict[str, str]:
     try:
-        manifest = trained(job, training_of(job, training, data), training, story)
+        manifest = trained(job, training_of(job, data, training), training, story)
     except Exception as error:
         story.tell(training.name, f"failed: {_short(error)}")
         return {cell.name: f"its training: {_short(error)}" for cell in training.every}
@@ -81,7 +81,7 @@ def _tuned_and_scored(job: Job, data: Data, training: Training, tuned: Tuned, st
     """One fine-tuning and its cells, after which its bundle goes: it is as large as the first, and made in minutes."""
     bundle = tuned.bundle(job.output)
     try:
-        manifest = tuned_bundle(job, data, training, tuned, story)
+        manifest = tuned_bundle(job, tuning_of(job, data, training, tuned), training, tuned, story)
     except Exception as error:
         story.tell(tuned.name, f"failed: {_short(error)}")
         return {cell.name: f"its fine-tuning: {_short(error)}" for cell in tuned.cells}

@@ -1,7 +1,7 @@
 """Fine-tuning θ* on labels of the target language, in place of adapting to each sentence (Sec. 4.6)."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -48,20 +48,14 @@ def fine_tune(
     one's loss. checkpoints: gone on from, and kept after epochs, but no more often than every so many batches.
     Processes that share torch.distributed call it in step, and share each batch.
     """
-    assert tuning.rate is not None, "of `Tuning.of`"
     checkpoints = checkpoints or NoCheckpoints()
-    settings, tagger = trainer.engine.settings, trainer.engine.tagger
-    tasks = Tasks(np.zeros((len(trainer.engine.source), 0), int), settings)
-    state = State(tagger, optim.fresh(tuning.optimizer, tagger.trained(), tuning.rate))
+    tasks = Tasks(np.zeros((len(trainer.engine.source), 0), int), trainer.engine.settings)
+    state = State(trainer.engine.tagger, _optimizer(trainer, tuning))
     if (folder := checkpoints.load()) is not None:
         state.load(folder)
     done = 0  # since the last checkpoint
     for epoch in range(len(state.losses), tuning.epochs):
-        found = []
-        for batch in batches(tasks, epoch, tuning.batch):
-            if tuning.state == "fresh":
-                state.optimizer = optim.fresh(tuning.optimizer, tagger.trained(), tuning.rate)
-            found.append(trainer.step(batch, state.optimizer, tuning.rate))
+        found = [_step(trainer, batch, state, tuning) for batch in batches(tasks, epoch, tuning.batch)]
         state.losses.append(fmean(found))
         told(epoch + 1, state.losses[-1])
         done += len(found)
@@ -69,6 +63,18 @@ def fine_tune(
             checkpoints.save({"epoch": epoch + 1, "loss": state.losses[-1]}, state.save)
             done = 0
     return state.losses
+
+
+def _step(trainer: MetaTrainer, batch: Sequence[Task], state: State, tuning: Tuning) -> float:
+    assert tuning.rate is not None, "of `Tuning.of`"
+    if tuning.state == "fresh":
+        state.optimizer = _optimizer(trainer, tuning)
+    return trainer.step(batch, state.optimizer, tuning.rate)
+
+
+def _optimizer(trainer: MetaTrainer, tuning: Tuning) -> torch.optim.Optimizer:
+    assert tuning.rate is not None, "of `Tuning.of`"
+    return optim.fresh(tuning.optimizer, trainer.engine.tagger.trained(), tuning.rate)
 
 
 def batches(tasks: Tasks, epoch: int, size: int) -> Iterator[list[Task]]:

@@ -14,7 +14,7 @@ from metaner_core import storage
 from metaner_core.bundles.manifest import written_by
 
 
-def training_of(job: Job, training: Training, data: Data) -> meta_train.Job:
+def training_of(job: Job, data: Data, training: Training) -> meta_train.Job:
     """The job that makes a training's bundle."""
     train, name = data.train, job.grid.source
     if training.target is not None:
@@ -65,12 +65,11 @@ def trained(job: Job, task: meta_train.Job, training: Training, story: Story) ->
     return before
 
 
-def tuned_bundle(job: Job, data: Data, training: Training, tuned: Tuned, story: Story) -> dict[str, Any]:
-    """The manifest of the fine-tuned bundle, which is made if it is not there."""
-    drawn = data.share(tuned.test, tuned.share, training.settings.seed)
-    task = fine_tune.Job(
+def tuning_of(job: Job, data: Data, training: Training, tuned: Tuned) -> fine_tune.Job:
+    """The job that makes a fine-tuned bundle of a training's."""
+    return fine_tune.Job(
         start=training.bundle(job.output),
-        train=drawn,
+        train=data.share(tuned.test, tuned.share, training.settings.seed),
         tuning=tuned.tuning,
         corpus=tuned.test,
         share=tuned.share,
@@ -78,6 +77,10 @@ def tuned_bundle(job: Job, data: Data, training: Training, tuned: Tuned, story: 
         output=tuned.bundle(job.output),
         **_where(job),
     )
+
+
+def tuned_bundle(job: Job, task: fine_tune.Job, training: Training, tuned: Tuned, story: Story) -> dict[str, Any]:
+    """The manifest of the fine-tuned bundle, which is made if it is not there."""
     checkpoints = storage.join(task.storage, task.name())
     manifest = written_by(task.output, task.name())
     if manifest is None or not storage.exists(tuned.record(job.output)):
@@ -85,7 +88,7 @@ def tuned_bundle(job: Job, data: Data, training: Training, tuned: Tuned, story: 
         started = time.time()
         if manifest is None:
             forget(task.output)  # what is left of one whose cells are done
-            story.tell(tuned.name, f"fine-tuning on {len(drawn)} sentences")
+            story.tell(tuned.name, f"fine-tuning on {len(task.train)} sentences")
             manifest = fine_tune.tune(task, tell=story.teller(tuned.name, job.every_seconds))
         facts = {"encoder": training.encoder, "variant": tuned.cells[0].variant.name, **manifest["tuned"]}
         seconds = round(time.time() - started, 1) if known else None
