@@ -10,6 +10,7 @@ import ray
 from ray.actor import ActorHandle
 from rich.progress import BarColumn, Progress, TextColumn
 
+from jobs.common.machines import here
 from metaner_core.command import EVERY_SECONDS, say
 from metaner_core.report.units import duration
 
@@ -50,7 +51,8 @@ class Board:
 @contextmanager
 def told(tell: Tell = say, watch: Watch | None = None) -> Iterator[ActorHandle]:
     """A board whose lines go to `tell` while the block runs, and whose sums go to `watch` every so often."""
-    board: ActorHandle = ray.remote(Board).options(num_cpus=0).remote()  # type: ignore[assignment, union-attr]
+    options = {"num_cpus": 0, "scheduling_strategy": here()}
+    board: ActorHandle = ray.remote(Board).options(**options).remote()  # type: ignore[assignment, union-attr]
     done = threading.Event()
 
     def follow() -> None:

@@ -127,13 +127,14 @@ def test_a_host_whose_power_is_cut(cluster: Hosts, expected: Rows, unbroken: flo
 
 
 @pytest.mark.skipif(not library(), reason="a wrong clock needs Debian's faketime")
-def test_a_host_whose_clock_is_five_minutes_slow(cluster: Hosts, expected: Rows, unbroken: float) -> None:
-    """Object storage refuses a clock that is a quarter of an hour wrong."""
-    cluster.lan.kill(ONE)
-    cluster.wait_for(nodes=2)
-    cluster.restore(ONE, clock="-5m")
-    cluster.wait_for(nodes=3)
-    run = Tagging(cluster, "apart")
+@pytest.mark.parametrize("clock", ["+5m", "-5m"])
+def test_clocks_apart(cluster: Hosts, expected: Rows, unbroken: float, clock: str) -> None:
+    """Of those who sign requests and the storage, which refuses what was signed a quarter of an hour ago.
+
+    Among Ray's own machines it cannot be tried so: below faketime Ray's processes wait for minutes, or do not start.
+    """
+    cluster.lan.kill(STORAGE)
+    cluster.restore_storage(clock=clock)
+    run = Tagging(cluster, f"apart{clock}")
     assert run.wait() < 2 * unbroken + MINUTE
     run.require_rows(expected)
-    assert run.workers() == {cluster.address[name] for name in (HEAD, *WORKERS)}

@@ -40,8 +40,8 @@ FILTERS = {
 
 def main(folder: Path) -> None:
     etc = folder / "etc"
-    etc.mkdir(parents=True)
-    (folder / "disks" / "d1").mkdir(parents=True)
+    etc.mkdir(parents=True, exist_ok=True)  # it may go on with what an earlier one held
+    (folder / "disks" / "d1").mkdir(parents=True, exist_ok=True)
     set_cluster(etc)
     quiet = logging.getLogger("swift-loopback")
     quiet.addHandler(logging.NullHandler())

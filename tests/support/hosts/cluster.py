@@ -43,6 +43,12 @@ class Hosts:
         """A machine that was killed is there again with what was on its disk. options: of `Lan.add`."""
         self.lan.add(name, int(self.address[name].rpartition(".")[2]), **options)
 
+    def restore_storage(self, **options: Any) -> None:
+        """The same for the storage's machine."""
+        self._swift.wait()
+        self.restore(STORAGE, **options)
+        self._start_storage()
+
     def _start_storage(self) -> None:
         self.faults.write_text("")
         user = {"SWIFT_USER": self.keys["AWS_ACCESS_KEY_ID"], "SWIFT_SECRET": self.keys["AWS_SECRET_ACCESS_KEY"]}
@@ -51,7 +57,9 @@ class Hosts:
         with (self.folder / "swift.log").open("ab") as log:
             command = self.lan.command(*server, host=STORAGE, **user, **listen)
             self._swift = subprocess.Popen(command, stdout=log, stderr=log)
-        make = "import boto3; boto3.client('s3').create_bucket(Bucket='bucket')"
+        make = (
+            "import boto3; s3 = boto3.client('s3'); s3.list_buckets()['Buckets'] or s3.create_bucket(Bucket='bucket')"
+        )
         until = time.monotonic() + 30
         while self.outside(sys.executable, "-c", make, check=False).strip():
             assert time.monotonic() < until, (self.folder / "swift.log").read_text()
