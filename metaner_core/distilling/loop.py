@@ -18,7 +18,7 @@ from metaner_core import workers
 from metaner_core.distilling.loss import Lesson, lessons_loss, one_hot
 from metaner_core.distilling.nearest import Nearest
 from metaner_core.distilling.settings import Distillation
-from metaner_core.distilling.stream import Place, Stream
+from metaner_core.distilling.stream import Place, Sentence, Stream
 from metaner_core.method import optim
 from metaner_core.method.adapt import Engine, by_length, restore
 from metaner_core.method.checkpoint import Checkpoints, TrainingState
@@ -69,22 +69,20 @@ class Distiller:
 
     def lessons(self, step: int, stream: Stream) -> list[Lesson]:
         """This worker's share of a step."""
-        settings = self.settings
-        tagged = stream.take(settings.batch)
-        found: list[tuple[Any, int]] = [*((s, n) for n, s in enumerate(tagged))]
-        found += [(i, settings.batch + n) for n, i in enumerate(self._gold_of(step))]
-        own = list(workers.share(found))
-        lessons = [self._lesson(item, step, n) for item, n in own]
+        items: list[Sentence | int] = [*stream.take(self.settings.batch), *self._gold_of(step)]
+        own = list(workers.share(enumerate(items)))
+        lessons = [self._lesson(item, step, number) for number, item in own]
         if self.nearest is None:
             return lessons
-        words = [item.words for item, n in own if n < settings.batch]
+        words = [item.words for _, item in own if isinstance(item, Sentence)]
         agreed = iter(self.nearest.agree(words, [lesson.target.argmax(1) for lesson in lessons if not lesson.gold]))
         return [each if each.gold else dataclasses.replace(each, trusted=next(agreed)) for each in lessons]
 
-    def _lesson(self, item: Any, step: int, number: int) -> Lesson:
+    def _lesson(self, item: Sentence | int, step: int, number: int) -> Lesson:
+        """item: a tagged sentence, or the place of a gold one. number: its own in the step."""
         settings = self.settings
         seed = int(np.random.default_rng([settings.seed, DROPOUT, step, number]).integers(2**62))
-        if number < settings.batch:
+        if isinstance(item, Sentence):
             return Lesson(self.encode(item.words), item.teacher, False, settings.soft_weight / settings.batch, seed)
         return Lesson(self.gold[item], self._targets[item], True, settings.gold_weight / settings.gold, seed)
 

@@ -63,7 +63,7 @@ def trusted(group: Group, counted: np.ndarray, settings: Distillation, rng: np.r
     entropy = -(p * np.log(np.maximum(p, 1e-9))).sum(1) / np.log(p.shape[1])
     rejected = [
         (LONG, lengths > settings.most_words),
-        (UNCERTAIN, np.minimum.reduceat(p.max(1), starts) < settings.least_certain),
+        (UNCERTAIN, ~(np.minimum.reduceat(p.max(1), starts) >= settings.least_certain)),  # NaN too
         (NAMELESS, (counted.sum(1) == 0) & (rng.random(len(lengths)) >= settings.nameless)),
     ]
     if settings.most_entropy < 1:
@@ -101,7 +101,7 @@ class Caps:
         return OPEN
 
 
-Counts = dict[str, dict[str, Any]]  # by outcome: sentences, tokens, names by type; of those kept also languages
+Counts = dict[str, dict[str, Any]]  # by outcome: sentences, tokens, names by type, sentences by language
 
 
 def counts(group: Group, outcomes: np.ndarray, types: tuple[str, ...], counted: np.ndarray) -> Counts:

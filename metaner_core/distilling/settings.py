@@ -45,7 +45,7 @@ class Distillation(Checked):
     most_of_type: int = 0  # names in a pass: when all types of a sentence have so many, it is left out; 0: no limit
     most_of_language: int = 0  # sentences of one language in a pass; 0: no limit
     nearest: int = 0  # K: only words whose label is the most frequent among the K labelled words nearest to it; 0: all
-    mixed: int = 8  # row groups whose sentences are mixed with each other, and so in memory together
+    mixed: int = 8  # row groups whose sentences are mixed; twice so many are in memory, the next ones too
 
     LIMITS = {  # noqa: RUF012 (a ClassVar by its base)
         **dict.fromkeys(("seed", "batch", "gold", "most_of_type", "most_of_language", "nearest"), (0, math.inf)),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,6 +17,7 @@ from metaner_core.distilling.outputs import read
 from metaner_core.distilling.selection import told
 from metaner_core.distilling.settings import Distillation
 from metaner_core.distilling.stream import Place, Sentence, Stream
+from tests.support.tagged import save_manifest
 
 SMALL = {"mixed": 2, "seed": 3}
 
@@ -151,8 +153,6 @@ def test_a_sentence_all_of_whose_types_have_enough_names_is_left_out(tagged: str
 
 
 def test_languages_of_an_output_that_is_partitioned_by_them(tagged: str, tiny_bundle: str, tmp_path: Path) -> None:
-    from tests.support.tagged import save_manifest
-
     table = pq.read_table(next(Path(tagged).rglob("*.parquet"))).drop_columns(["language"])
     (tmp_path / "tagged" / "language=pt-BR").mkdir(parents=True)
     pq.write_table(table, tmp_path / "tagged" / "language=pt-BR" / "part-0000000.parquet")
@@ -167,6 +167,20 @@ def test_when_nothing_is_trusted_it_is_said_why(tagged: str) -> None:
         ValueError, match=r"no tagged sentence is left to learn from: uncertain +6. sentences.*ask less"
     ):
         stream(tagged, least_certain=1.0).take(1)
+
+
+def test_what_is_no_distribution_is_never_learnt(tagged: str, tiny_bundle: str, tmp_path: Path) -> None:
+    """A model in half precision may have said NaN."""
+    table = pq.read_table(next(Path(tagged).rglob("*.parquet")))
+    documents = table.to_pylist()
+    documents[1]["sentences"][0]["probabilities"][4] = math.nan
+    (tmp_path / "tagged").mkdir()
+    pq.write_table(pa.Table.from_pylist(documents, table.schema), tmp_path / "tagged" / "part-0000000.parquet")
+    save_manifest(tmp_path, tiny_bundle)
+    dealt = stream(str(tmp_path))
+    many = sum(len(row["sentences"]) for row in documents)
+    assert all(np.isfinite(s.teacher).all() for s in dealt.take(2 * many))
+    assert dealt.counts["uncertain"]["sentences"] == 1
 
 
 def test_a_damaged_file_is_named(tagged: str, tmp_path: Path) -> None:
