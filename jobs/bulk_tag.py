@@ -23,7 +23,7 @@ from jobs.planning.plan import plan
 from jobs.planning.shards import Shard, done, release
 from jobs.tagging.estimate import estimate_run, require_enough
 from jobs.tagging.finish import finish
-from jobs.tagging.job import Job, claim, decisive, finished, job, name, parse, with_lines
+from jobs.tagging.job import Job, as_its_bundle, claim, decisive, finished, job, name, parse, with_lines
 from jobs.tagging.stages.pipeline import SPARE, Instead, dataset, with_readers
 from jobs.tagging.supervisor import ask, start_supervisor
 from jobs.tagging.watch import Extent, follow
@@ -44,6 +44,7 @@ def bulk_tag(job: Job, *, address: str | None = None, instead: Instead | None = 
     """
     model = manifests.read(job.bundle)
     manifests.require_usable(job.bundle, model)
+    job = as_its_bundle(job, model)
     require_apart(job.source, job.output)
     found = find(job.source)
     for note in found.notes:

@@ -168,8 +168,10 @@ def main() -> None:
     so_far = storage.absolute(options.output) + PARTS if options.output else None
     how = {"config": config, "changes": changes, "parts": so_far, "every": options.every_seconds}
     results = evaluate(uri, tests, **how, **where)
-    Console(width=120).print(table(results, notes=notes(tests, types)))
-    for engine in ENGINES:
+    adapts = manifests.adapts(manifest)
+    said = [*notes(tests, types), *([] if adapts else [f"the bundle {manifests.NO_NEIGHBOURS}"])]
+    Console(width=120).print(table(results, notes=said))
+    for engine in ENGINES if adapts else ENGINES[:1]:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)
         say(f"{engine}: {1000 * seconds / max(n, 1):.1f} ms a sentence on one actor")
     if options.output:

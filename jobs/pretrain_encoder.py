@@ -28,6 +28,7 @@ from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
 from jobs.training.trainer import device_of_worker, trainer
 from metaner_core import storage
+from metaner_core.checked import overrides
 from metaner_core.command import EVERY_SECONDS, run, say
 from metaner_core.encoders.source import require_source
 from metaner_core.pretrain.pack import add_text_options, pack, texts_of
@@ -36,7 +37,6 @@ from metaner_core.pretrain.settings import (
     PRESETS,
     PackSettings,
     PretrainSettings,
-    overrides,
     preset,
     require_other,
     with_teacher,

@@ -2,7 +2,7 @@
 
 Columns of a result's tally, one number a sentence: `gold`, `unadapted.predicted`, `unadapted.correct` and so on of
 phrases; `similarity`, the mean of its neighbours', in thousandths; `recall`, how many percent of its entity types its
-neighbours have (NONE: it has no entity).
+neighbours have (NONE: it has no entity). The last two are not there where the bundle has no neighbours.
 """
 
 import dataclasses
@@ -101,15 +101,16 @@ class Scorer:
         return record
 
     def score(self, test: Test, part: Part) -> Result:
-        """Score one part, unadapted and adapted."""
+        """Score one part, unadapted and adapted: the same twice where there is nothing to adapt to."""
         sentences = test.scored()[part.first : part.last]
         inputs = [self.bundle.inputs(s.words) for s in sentences]
         examples = self.bundle.examples(inputs)
         seconds, found = {}, {}
-        support, similarity = self.bundle.nearest(examples.inputs)
+        near = self.bundle.nearest(examples.inputs) if self.bundle.adapts else None
         for engine in ENGINES:
             started = time.monotonic()
             self._adapting, self._ahead, self._told = engine == "adapted", 0, 0
+            support = near[0] if near else None
             found[engine] = examples.joined(self._predict(engine, examples.encoded, support))
             seconds[engine] = time.monotonic() - started
         self._post(part.last - part.first - self._told)
@@ -121,14 +122,15 @@ class Scorer:
             sentences=len(sentences),
             counts={e: _counts(gold, guessed[e]) for e in ENGINES},
             seconds=seconds,
-            tally={**_tally(gold, guessed), **self._nearness(gold, examples, support, similarity)},
+            tally=_tally(gold, guessed) | (self._nearness(gold, examples, *near) if near else {}),
             changed=_changed(gold, guessed),
             examples=_examples(sentences, found["adapted"], gold, guessed),
         )
 
-    def _predict(self, engine: str, encoded: "Sequence[Encoded]", support: np.ndarray) -> "list[Prediction]":
+    def _predict(self, engine: str, encoded: "Sequence[Encoded]", support: np.ndarray | None) -> "list[Prediction]":
+        """support: None of a bundle that does not adapt."""
         overlaps = self.bundle.settings.score_overlaps
-        if engine == "unadapted":
+        if engine == "unadapted" or support is None:
             return self.bundle.engine.plain(encoded, overlaps=overlaps)
         return self.bundle.engine.adapted(encoded, support, overlaps=overlaps)
 

@@ -16,7 +16,7 @@ import ray
 
 from jobs.common.imports import gc_paused
 from jobs.common.session import got
-from jobs.tagging.job import Job, with_lines
+from jobs.tagging.job import Job, as_its_bundle, with_lines
 from jobs.tagging.stages.pipeline import with_readers
 from jobs.tagging.write import parquet_bytes
 from metaner_core.bundles import manifest as manifests
@@ -34,7 +34,9 @@ SEED = 0
 def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Estimate:
     """Tag so many documents on one actor of the connected Ray. price: of one actor for an hour."""
     require_enough(documents)
-    manifests.require_usable(job.bundle, manifests.read(job.bundle))
+    model = manifests.read(job.bundle)
+    manifests.require_usable(job.bundle, model)
+    job = as_its_bundle(job, model)
     found = find(job.source)
     for note in found.notes:
         say(note)

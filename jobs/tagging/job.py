@@ -16,6 +16,7 @@ from jobs.common.options import add_ray_options
 from jobs.common.room import WAIT_MINUTES
 from jobs.planning.shards import MANIFEST, RUN
 from metaner_core import storage
+from metaner_core.bundles.manifest import NO_NEIGHBOURS, adapts
 from metaner_core.engine.config import KINDS, PRECISIONS, EngineConfig
 from metaner_core.reading.source import FORMATS, WET, Input, Source
 from metaner_core.text import schema
@@ -103,6 +104,18 @@ def with_lines(job: Job, found: Input) -> Job:
     """The job with what a line break means: where it does not say it, a line is a block in WET and not elsewhere."""
     lines = job.rules.lines or (BLOCK if found.format == WET else FLOW)
     return dataclasses.replace(job, rules=dataclasses.replace(job.rules, lines=lines))
+
+
+def as_its_bundle(job: Job, model: Mapping[str, Any]) -> Job:
+    """The job as its bundle can do it: one without source sentences tags unadapted. model: the bundle's manifest.
+
+    Raises ValueError when what it would be before adapting is to be kept.
+    """
+    if not job.adapted or adapts(model):
+        return job
+    if job.keep_unadapted:
+        raise ValueError(f"bundle {job.bundle} {NO_NEIGHBOURS}; leave out --keep-unadapted")
+    return dataclasses.replace(job, adapted=False)
 
 
 def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]:

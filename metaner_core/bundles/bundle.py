@@ -3,7 +3,8 @@
 encoder/            the frozen pre-trained encoder and its tokenizer, for retrieval and as the base of the tagger
 retrieval/          another one for retrieval, if the settings have it so
 tagger.safetensors  θ*: the trained parameters (the frozen ones are the encoder's)
-support.jsonl       the source sentences, {"words": [...], "labels": [...]} a line; a neighbour's id is its line
+support.jsonl       the source sentences, {"words": [...], "labels": [...]} a line; a neighbour's id is its line. One
+                    without any, a student's, tags without neighbours
 index.safetensors   their sentence vectors [N, d], float32; one for each window where the settings have it so
 manifest.json       settings, fingerprints, versions, scores, and size and SHA-256 of every file
 """
@@ -28,7 +29,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core import __version__, storage
-from metaner_core.bundles.manifest import FORMAT, MANIFEST, not_whole, read, size_problems, written_by
+from metaner_core.bundles.manifest import FORMAT, MANIFEST, NO_NEIGHBOURS, not_whole, read, size_problems, written_by
 from metaner_core.bundles.prepare import Prepared
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import fingerprint
@@ -75,8 +76,16 @@ class Bundle:
     def encode(self) -> Encoding:
         return self.inputs.encode
 
+    @property
+    def adapts(self) -> bool:
+        """Whether it has sentences to adapt to."""
+        return bool(self.source)
+
     @functools.cached_property
     def index(self) -> SupportIndex:
+        """Raises ValueError when there is nothing to find."""
+        if not self.adapts:
+            raise ValueError(f"bundle {self.manifest['fingerprint']} {NO_NEIGHBOURS}")
         return SupportIndex(self.vectors, similarity=self.settings.similarity)
 
     @functools.cached_property
@@ -128,7 +137,7 @@ def write(uri: str, prepared: Prepared, *, facts: Mapping[str, Any], run: str | 
         save_arrays({"vectors": np.ascontiguousarray(prepared.vectors)}, folder / "index.safetensors")
 
     engine = prepared.trainer.engine
-    return _written(uri, fill, engine.tagger, engine.settings, prepared.source, facts, run)
+    return write_filled(uri, fill, engine.tagger, engine.settings, prepared.source, facts, run)
 
 
 def write_with_other_weights(
@@ -141,10 +150,10 @@ def write_with_other_weights(
             shutil.copytree(here, folder, dirs_exist_ok=True)
 
     own = {key: start.manifest[key] for key in start.manifest if key not in COMPUTED}
-    return _written(uri, fill, start.tagger, start.settings, start.source, {**own, **facts}, run)
+    return write_filled(uri, fill, start.tagger, start.settings, start.source, {**own, **facts}, run)
 
 
-def _written(
+def write_filled(
     uri: str,
     fill: Callable[[Path], None],
     tagger: Tagger,
@@ -153,7 +162,7 @@ def _written(
     facts: Mapping[str, Any],
     run: str | None,
 ) -> dict[str, Any]:
-    """fill: puts all but the tagger's parameters and the manifest into a folder."""
+    """Write what `fill` puts into a folder, the tagger's parameters and the manifest. The rest is `write`."""
     if run is not None and (whole := written_by(uri, run)) is not None:
         return whole
     storage.require_unused(uri, "bundle", run=run)

@@ -47,11 +47,12 @@ def export(uri: str, output: str, *, to: str) -> list[str]:
                 weights.unlink()
         (folder / "README.md").write_text(card(loaded.manifest, output, exported=to), encoding="utf-8")
         storage.publish(folder, output, last=LAST)
-    return [*lines, *_remarks(loaded.manifest["labels"])]
+    return [*lines, *_remarks(loaded.manifest["labels"], adapts=loaded.adapts)]
 
 
-def _remarks(labels: Sequence[str]) -> list[str]:
-    lines = ["this is the unadapted model: it takes no step on neighbours, as `--unadapted` of the other commands"]
+def _remarks(labels: Sequence[str], *, adapts: bool) -> list[str]:
+    step = "this is the unadapted model: it takes no step on neighbours, as `--unadapted` of the other commands"
+    lines = [step] if adapts else []
     if extra := [label for label in labels if label != "O" and label[:2] not in ("B-", "I-")]:
         lines.append(f"labels that are no entities, to be read as O: {', '.join(extra)} (README.md there says how)")
     return lines

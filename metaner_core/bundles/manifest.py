@@ -1,6 +1,7 @@
 """A bundle's manifest by itself. Imports no torch: a job's driver needs it too."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,6 +12,14 @@ MANIFEST = storage.MANIFEST
 FORMAT = 1
 KEYS = ("fingerprint", "settings", "labels", "files")
 FOLDER = "give the folder or s3:// prefix that metaner meta-train wrote"
+
+
+NO_NEIGHBOURS = "has no source sentences, so there are no neighbours to adapt to: it tags as it is, unadapted"
+
+
+def adapts(manifest: Mapping[str, Any]) -> bool:
+    """Whether the bundle has sentences to adapt to: a distilled one has none."""
+    return bool(manifest.get("source", {}).get("sentences", True))
 
 
 def written_by(uri: str, run: str) -> dict[str, Any] | None:

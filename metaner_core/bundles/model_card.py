@@ -48,6 +48,7 @@ def card(manifest: Mapping[str, Any], place: str, *, exported: str | None = None
         selected_on=best.get("selected_on"),
         history=_history(manifest.get("history")),
         tuned=_tuned(manifest),
+        distilled="distilled" in manifest,
         folder=repr(place.rstrip("/").rpartition("/")[2] if storage.is_remote(place) and exported else place),
         shell=shlex.quote(place),
         stride=stride if isinstance(stride, int) else 0,
@@ -60,7 +61,7 @@ def card(manifest: Mapping[str, Any], place: str, *, exported: str | None = None
 
 
 def _facts(manifest: Mapping[str, Any], settings: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, str]:
-    sentences = _number(source.get("sentences"))
+    sentences = _number(_mapping(manifest.get("distilled")).get("labelled", source.get("sentences")))
     versions = _mapping(manifest.get("versions"))
     facts = {
         "Source of the labels": manifest.get("source_name"),
@@ -68,6 +69,8 @@ def _facts(manifest: Mapping[str, Any], settings: Mapping[str, Any], source: Map
         "Encoder": manifest.get("encoder"),
         "Encoder that finds the neighbours": _retrieval_encoder(manifest),
         "Fine-tuned on": _tuned(manifest),
+        "Taught by": ", ".join(_words(_mapping(manifest.get("distilled")).get("teachers"))),
+        "Tagged sentences that it learnt from": _taught(manifest),
         "Preset": settings.get("preset"),
         "Bundle": manifest.get("fingerprint"),
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
@@ -122,6 +125,14 @@ def _tuned(manifest: Mapping[str, Any]) -> str | None:
     tuned = _mapping(manifest.get("tuned"))
     corpus, sentences = _word(tuned.get("corpus")), _number(tuned.get("sentences"))
     return f"{sentences:,.0f} sentences of {corpus}" if corpus and sentences is not None else None
+
+
+def _taught(manifest: Mapping[str, Any]) -> str | None:
+    """How many tagged sentences a student had, and of which languages."""
+    kept = _mapping(_mapping(_mapping(manifest.get("distilled")).get("selection")).get("kept"))
+    sentences = _number(kept.get("sentences"))
+    languages = ", ".join(filter(None, map(_word, sorted(_mapping(kept.get("languages"))))))
+    return f"{sentences:,.0f} ({languages})" if sentences is not None else None
 
 
 def _language(manifest: Mapping[str, Any]) -> str:

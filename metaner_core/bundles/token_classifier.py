@@ -11,6 +11,8 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core.bundles.bundle import Bundle
+from metaner_core.data import corpora
+from metaner_core.data.columns import Sentence
 from metaner_core.model.encoding import Batch, LabelSet, collate
 
 LIMIT = 1e-4  # largest difference of two logits that rounding explains: a wrong weight makes far larger ones
@@ -78,10 +80,16 @@ def _encloses(found: PreTrainedTokenizerBase) -> bool:
 
 def samples(loaded: Bundle) -> list[Batch]:
     """A sentence by itself; several together, padded, with one of more than one window where the source has so much."""
-    one, *others = [loaded.encode(sentence.words) for sentence in loaded.source[:CHECKED]]
-    words = chain.from_iterable(sentence.words for sentence in loaded.source)
+    source = checked_on(loaded)
+    one, *others = [loaded.encode(sentence.words) for sentence in source[:CHECKED]]
+    words = chain.from_iterable(sentence.words for sentence in source)
     long = loaded.encode(list(islice(words, loaded.settings.window + 1)))
     return [collate([one], loaded.tokenizer), collate([one, *others, long], loaded.tokenizer)]
+
+
+def checked_on(loaded: Bundle) -> Sequence[Sentence]:
+    """Sentences for comparing models: the source, or of the package where a bundle has none."""
+    return loaded.source or corpora.load("embedded-en", "train")
 
 
 @torch.inference_mode()
@@ -105,7 +113,7 @@ def require_near(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], what: str) 
 
 
 def _require_same_ids(loaded: Bundle, found: PreTrainedTokenizerBase) -> None:
-    for sentence in loaded.source[:CHECKED]:
+    for sentence in checked_on(loaded)[:CHECKED]:
         words = list(sentence.words)
         bare = loaded.tokenizer(words, is_split_into_words=True, add_special_tokens=False)["input_ids"]
         expected = [found.cls_token_id, *bare[: loaded.settings.window], found.sep_token_id]

@@ -60,7 +60,7 @@ class MetaTraining:
             say(f"{output} is finished: nothing to do")
             return manifest
         storage.require_unused(output, "bundle", run=self.name())
-        self._check_data()
+        require_names(self.train, self.dev, self.settings.types)
         for encoder in {self.encoder, self.settings.retrieval_encoder} - {SAME}:
             require_source(encoder)
         return None
@@ -99,14 +99,16 @@ class MetaTraining:
             bundle.write(output, prepared, facts={**own, **facts}, run=self.name())
         workers.wait_for_all()
 
-    def _check_data(self) -> None:
-        for part, sentences in (("train", self.train), ("dev", self.dev)):
-            kept = usable(sentences, self.settings.types)
-            if not any(label != "O" for s in kept for label in s.labels):
-                raise ValueError(
-                    f"{part} has no entity of {', '.join(self.settings.types)} in {len(kept)} sentences: "
-                    "check the file and the setting `types`"
-                )
+
+def require_names(train: Sequence[Sentence], dev: Sequence[Sentence], types: Sequence[str]) -> None:
+    """Raises ValueError when there is nothing to learn from or to select on."""
+    for part, sentences in (("train", train), ("dev", dev)):
+        kept = usable(sentences, types)
+        if not any(label != "O" for s in kept for label in s.labels):
+            raise ValueError(
+                f"{part} has no entity of {', '.join(types)} in {len(kept)} sentences: "
+                "check the file and the setting `types`"
+            )
 
 
 def dev_line(metrics: Mapping[str, Any]) -> str:
@@ -142,28 +144,37 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace one hyper-parameter")
     parser.add_argument("--seed", type=int, help="the same as --set seed=N")
     parser.add_argument("--encoder", default="embedded", help="`embedded`, `e5-small`, a folder, s3:// or a hub name")
-    parser.add_argument("--corpus", default=CORPUS, help=f"one of {', '.join(corpora.CORPORA)}")
-    parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
-    parser.add_argument("--train", help="your own column file in place of --corpus")
-    parser.add_argument("--dev", help="goes with --train")
+    add_labels(parser)
     together = "a corpus of another language, to learn from together with English: one model for both"
     parser.add_argument("--target", metavar="CORPUS", help=together)
     parser.add_argument("--share", type=float, help="percent of the target's training set, drawn with the run's seed")
 
 
-def from_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a MetaTraining but the engine. Raises ValueError for options that do not go together."""
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """Options for whose labels are learnt from: see `labelled`."""
+    parser.add_argument("--corpus", default=CORPUS, help=f"one of {', '.join(corpora.CORPORA)}")
+    parser.add_argument("--data", help="folder or s3:// prefix that holds the corpora's folders")
+    parser.add_argument("--train", help="your own column file in place of --corpus")
+    parser.add_argument("--dev", help="goes with --train")
+
+
+def labelled(options: argparse.Namespace) -> tuple[list[Sentence], list[Sentence], str]:
+    """Train and dev of `add_labels`, and what they are called. Raises ValueError for what does not go together."""
     if bool(options.train) != bool(options.dev):
         raise ValueError("--train and --dev go together: give both, or neither and a --corpus")
     if options.train and options.corpus != CORPUS:
         raise ValueError("--train and --dev stand in place of a --corpus: give one or the other")
+    if options.train:
+        return corpora.read_sentences(options.train), corpora.read_sentences(options.dev), options.train
+    train, dev = (corpora.load(options.corpus, split, data=options.data) for split in ("train", "dev"))
+    return train, dev, options.corpus
+
+
+def from_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a MetaTraining but the engine. Raises ValueError for options that do not go together."""
     overrides = parse_overrides(options.set) | ({} if options.seed is None else {"seed": options.seed})
     settings = preset(options.preset, **overrides)
-    if options.train:
-        train, dev = corpora.read_sentences(options.train), corpora.read_sentences(options.dev)
-    else:
-        train, dev = (corpora.load(options.corpus, split, data=options.data) for split in ("train", "dev"))
-    name = options.train or options.corpus
+    train, dev, name = labelled(options)
     if options.target:
         share = 100.0 if options.share is None else options.share
         train = [*train, *shared(options.target, share, settings.seed, data=options.data)]

@@ -14,7 +14,7 @@ from metaner_core.engine import memory, threads
 from metaner_core.engine.weights.per_task import PerTask, Step
 from metaner_core.engine.weights.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.method.adapt import Engine
-from metaner_core.method.meta_train import Gradient, Gradients
+from metaner_core.method.shared import Gradient, Gradients
 from metaner_core.method.tasks import Task, dropout_seed, task_batch, whole_batch
 from metaner_core.model.tagger import losses
 from metaner_core.model.transformer import Noise, embed, finish, pack, run_layers

@@ -70,7 +70,8 @@ TENSORS, FACTS = "state.safetensors", "state.json"
 
 @dataclass
 class TrainingState:
-    """update: meta-updates done. best: θ with the highest dev F1 (percent) so far. history: one entry an interval."""
+    """update: meta-updates done. best: θ with the highest dev F1 (percent) so far. history: one entry an interval.
+    place: where a loop is in what it reads, if that does not follow from the update; goes into JSON."""
 
     tagger: Tagger
     optimizer: torch.optim.Optimizer
@@ -80,6 +81,7 @@ class TrainingState:
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    place: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def start(tagger: Tagger, optimizer: torch.optim.Optimizer) -> "TrainingState":
@@ -106,6 +108,7 @@ class TrainingState:
             "best_f1": self.best_f1,
             "best_update": self.best_update,
             "history": self.history,
+            "place": self.place,
         }
         (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -114,6 +117,7 @@ class TrainingState:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         self.update, self.history = facts["update"], facts["history"]
         self.best_f1, self.best_update = facts["best_f1"], facts["best_update"]
+        self.place = facts.get("place", {})  # earlier versions had none
         tensors = load_tensors(folder, self.tagger, self.optimizer)
         for name, p in self.tagger.trained().items():
             self.best[name] = tensors[f"best.{name}"].to(p.device)

@@ -5,23 +5,21 @@ The loop runs in one process or in several that share torch.distributed; nothing
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from metaner_core import workers
-from metaner_core.data.scoring import Counts, Scores, count, scores
+from metaner_core.data.scoring import Scores
 from metaner_core.method import optim
 from metaner_core.method.adapt import Engine, restore, steps
 from metaner_core.method.checkpoint import Checkpoints, TrainingState
+from metaner_core.method.shared import Gradient, Gradients, score_together, step_together
 from metaner_core.method.tasks import Task, Tasks, dropout_seed, task_batch, whole_batch
 from metaner_core.model.encoding import Encoded
 from metaner_core.model.tagger import loss
-
-Gradient = dict[str, torch.Tensor]  # by parameter name
-Gradients = Iterator[tuple[Gradient, torch.Tensor | float]]  # with the query losses that they are of
 
 
 @dataclass
@@ -69,27 +67,8 @@ class MetaTrainer:
 
     def step(self, tasks: Sequence[Task], optimizer: torch.optim.Optimizer, rate: float, alpha: float = 0.0) -> float:
         """One step on θ with the sum of the tasks' gradients (Eq. 10, 12). Returns the mean query loss."""
-        trained = self.engine.tagger.trained()
-        # Added up in float64, so that the order of the tasks leaves no trace; all parameters' side by side.
-        total = torch.zeros(sum(p.numel() for p in trained.values()), dtype=torch.float64, device=self.engine.device)
-        query_loss = torch.zeros((), dtype=torch.float64, device=self.engine.device)
-        for gradient, value in self.gradients(tasks, alpha):
-            query_loss += value
-            total += torch.cat(
-                [
-                    gradient[name].flatten() if name in gradient else p.new_zeros(p.numel())
-                    for name, p in trained.items()
-                ]
-            )
-        workers.add_up([total, query_loss])
-        parts = total.to(next(iter(trained.values())).dtype).split([p.numel() for p in trained.values()])
-        for p, g in zip(trained.values(), parts, strict=True):
-            p.grad = g.view_as(p)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        self.engine.tagger.zero_grad(set_to_none=True)
-        return query_loss.item() / (len(tasks) if whole_batch(self.engine, tasks) is None else 1)
+        query_loss = step_together(self.engine.tagger, self.gradients(tasks, alpha), optimizer, rate)
+        return query_loss / (len(tasks) if whole_batch(self.engine, tasks) is None else 1)
 
     def gradients(self, tasks: Sequence[Task], alpha: float) -> Gradients:
         """Gradients and query losses of this worker's share: of each task, or sums over those taken together."""
@@ -140,13 +119,4 @@ class MetaTrainer:
             predictions = self.engine.adapted(sentences, self.dev_support[rows])
         else:
             predictions = self.engine.plain(sentences)
-        counts = count([s.labels or () for s in sentences], [p.labels for p in predictions])
-        return scores(_sum_over_workers(counts, self.engine.settings.types, self.engine.device))
-
-
-def _sum_over_workers(counts: Counts, types: Sequence[str], device: torch.device | str) -> Counts:
-    kinds = (counts.correct, counts.predicted, counts.gold)
-    table = torch.tensor([[kind.get(t, 0) for t in types] for kind in kinds], device=device)
-    workers.add_up([table])
-    correct, predicted, gold = (dict(zip(types, row, strict=True)) for row in table.tolist())
-    return Counts(correct=correct, predicted=predicted, gold=gold)
+        return score_together(self.engine, sentences, predictions)

@@ -33,13 +33,18 @@ class Tagger(nn.Module):
         """Without effect: dropout is asked for in `forward` and is never that of the encoder's own modules."""
         return super().train(False)
 
-    def forward(self, batch: Batch, dropout: torch.Generator | None = None) -> torch.Tensor:
-        """Logits [P, C] at the batch's positions. dropout: where its random numbers come from; None: no dropout."""
+    def forward(self, batch: Batch, dropout: torch.Generator | Sequence[torch.Generator] | None = None) -> torch.Tensor:
+        """Logits [P, C] at the batch's positions. dropout: where its random numbers come from, of the batch or of each
+        of its sentences by itself; None: no dropout."""
         if dropout is None or not self.dropout:
             hidden = self.encoder(input_ids=batch.ids, attention_mask=batch.attention).last_hidden_state
             return self.classifier(hidden[batch.row, batch.col])
         packed, weights = pack(batch), ModuleWeights(self)
-        noise = Noise(self.dropout, [dropout], packed, [0] * batch.sentences, self)
+        if isinstance(dropout, torch.Generator):
+            generators, owners = [dropout], [0] * batch.sentences
+        else:
+            generators, owners = list(dropout), list(range(batch.sentences))
+        noise = Noise(self.dropout, generators, packed, owners, self)
         x = run_layers(self, packed, embed(self, packed, noise), weights, noise)
         return classify(packed, x, weights, noise)
 

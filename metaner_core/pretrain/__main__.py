@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 
 from metaner_core import storage, workers
+from metaner_core.checked import overrides
 from metaner_core.command import EVERY_SECONDS
 from metaner_core.encoders.source import require_source
 from metaner_core.method.checkpoint import FolderCheckpoints
@@ -27,7 +28,6 @@ from metaner_core.pretrain.packed import open_packed
 from metaner_core.pretrain.settings import (
     PRESETS,
     PretrainSettings,
-    overrides,
     preset,
     require_other,
     with_teacher,

@@ -20,8 +20,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from metaner_core import storage
+from metaner_core.checked import overrides
 from metaner_core.pretrain.packed import FORMAT, MANIFEST, TOKENIZER
-from metaner_core.pretrain.settings import LARGEST_VOCABULARY, PackSettings, overrides
+from metaner_core.pretrain.settings import LARGEST_VOCABULARY, PackSettings
 from metaner_core.pretrain.text import Texts, lines, pairs
 from metaner_core.pretrain.vocabulary import fast, special_ids, tokenizer_of, train_vocabulary
 

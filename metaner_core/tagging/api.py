@@ -41,7 +41,8 @@ class BundleTagger:
     ) -> list[TaggedDocument]:
         """One document for each text, in order; one that cannot be tagged, None among them, says why.
 
-        adapted=False: the meta-trained model as it is, without neighbours. language: a code such as `de` for all texts,
+        adapted=False: the meta-trained model as it is, without neighbours; so does a bundle without source sentences,
+        a distilled one, in any case. language: a code such as `de` for all texts,
         or for each its own; None: to be found out. rules: which texts are tagged. Raises TypeError for what is no list
         of texts, ValueError for what is no language or for another number of languages than texts, and the model's
         own error when it can tag nothing any more.

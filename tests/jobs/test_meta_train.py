@@ -2,12 +2,7 @@
 
 import dataclasses
 import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +19,7 @@ from metaner_core.engine import meta_training
 from metaner_core.method.checkpoint import NoCheckpoints
 from metaner_core.settings import parse_overrides, preset
 from tests.support.small import save_tiny_bert
+from tests.support.started import started
 
 SETTINGS = preset("demo", meta_updates=4, dev_every=2, tasks_per_update=6, beta=1e-3)
 TRAIN = corpora.load("embedded-en", "train")[:40]
@@ -135,39 +131,12 @@ def arguments(folder: Path, encoder: str) -> list[str]:
     return ["--preset=demo", f"--encoder={encoder}", *named, *(f"--set={option}" for option in OPTIONS)]
 
 
-@contextmanager
-def started(options: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The job on a Ray of its own, as a session of processes that are killed whatever happens."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-m", "jobs.meta_train", *options]
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
-    try:
-        yield process
-    finally:
-        while left := session(process.pid):  # Ray's processes are in groups of their own
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            process.wait()
-
-
-def session(leader: int) -> list[int]:
-    """The processes of a session that have not ended."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            state, _, _, of = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-            if int(of) == leader and state != "Z":
-                found.append(int(folder.name))
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_and_started_again_ends_like_an_unbroken_run(ray_local: None, encoder: str, tmp_path: Path) -> None:
     """Driver, workers and their Ray die by SIGKILL after the first checkpoint; the same job ends on another Ray."""
     options = arguments(tmp_path, encoder)
-    with started(options) as first:
+    with started("jobs.meta_train", options) as first:
         while not list(tmp_path.glob("runs/*/checkpoint_*/state.json")):
             assert first.poll() is None, "the job ended before it kept a checkpoint"
             time.sleep(0.05)

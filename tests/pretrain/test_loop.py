@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from metaner_core.bundles.prepare import prepare
+from metaner_core.checked import overrides
 from metaner_core.data import corpora
 from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method.checkpoint import FolderCheckpoints, NoCheckpoints
@@ -18,7 +19,7 @@ from metaner_core.pretrain.masked.batches import Batches
 from metaner_core.pretrain.model import loss_sum, new_model, write_encoder
 from metaner_core.pretrain.packed import Packed
 from metaner_core.pretrain.score import held_out, retrieval, score
-from metaner_core.pretrain.settings import PackSettings, PretrainSettings, overrides, preset
+from metaner_core.pretrain.settings import PackSettings, PretrainSettings, preset
 from metaner_core.pretrain.state import State, facts, run_name
 from metaner_core.pretrain.vocabulary import fast
 from metaner_core.settings import preset as tagging_preset

@@ -36,9 +36,10 @@ def predict(
 ) -> list[list[Found] | Problem]:
     """What is found in the sentences of each document, or why nothing can be; what has a problem keeps it.
 
-    adapted=False: predictions of θ* itself, no neighbours. All sentences of the documents go through the model
-    together. If that fails, each document goes alone and those that fail again get a problem. Raises the model's error
-    when it cannot tag a source sentence either: then it is the machine that fails, and no document is to blame.
+    adapted=False: predictions of θ* itself, no neighbours; a bundle that has none always tags so. All sentences of the
+    documents go through the model together. If that fails, each document goes alone and those that fail again get a
+    problem. Raises the model's error when it cannot tag a source sentence (or a word) either: then it is the machine
+    that fails, and no document is to blame.
     """
     whole = [document for document in documents if not isinstance(document, Problem)]
     try:
@@ -46,17 +47,22 @@ def predict(
         found: list[list[Found] | Problem] = [list(islice(rest, len(document))) for document in whole]
     except Exception as error:
         log.warning("the model failed on %d documents together, trying each alone: %r", len(whole), error)
-        bundle.engine.plain(bundle.engine.source[:1])
+        _require_working(bundle)
         found = [_alone(bundle, document, adapted, keep) for document in whole]
     dealt = iter(found)
     return [document if isinstance(document, Problem) else next(dealt) for document in documents]
+
+
+def _require_working(bundle: Bundle) -> None:
+    """Raises the model's error when it cannot tag what any model can: a source sentence, or a word if there is none."""
+    bundle.engine.plain(bundle.engine.source[:1] or [bundle.encode(["a"])])
 
 
 def _alone(bundle: Bundle, document: Sequence[Input], adapted: bool, keep: Keep) -> list[Found] | Problem:
     try:
         return _found(bundle, document, adapted, keep)
     except Exception as error:
-        bundle.engine.plain(bundle.engine.source[:1])
+        _require_working(bundle)
         return problem(error)
 
 
@@ -67,7 +73,7 @@ def _found(bundle: Bundle, sentences: Sequence[Input], adapted: bool, keep: Keep
     encoded = [sentence.tagging for sentence in sentences]
     engine = dataclasses.replace(bundle.engine, distributions=True) if keep.probabilities else bundle.engine
     neighbours: list[tuple[tuple[int, float], ...]] = [() for _ in sentences]
-    if adapted:
+    if adapted and bundle.adapts:
         examples = bundle.examples(sentences)
         ids, similarities = bundle.nearest(examples.inputs)
         near = bundle.sentences(ids[examples.first]).tolist(), similarities[examples.first].tolist()
