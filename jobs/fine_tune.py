@@ -16,7 +16,7 @@ from typing import Any
 import ray
 
 from jobs.common.config import OptionsParser
-from jobs.common.options import add_engine_option
+from jobs.common.options import add_engine_option, greatest, in_words
 from jobs.common.progress import Tell, told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
@@ -39,6 +39,8 @@ EXAMPLES = (
 class Job(TrainingRun, FineTuning):
     """What one run fine-tunes on and where it puts things."""
 
+    goes_on = False
+
 
 def tune(job: Job, tell: Tell = say) -> dict[str, Any]:
     """Run the job on the connected Ray and write the bundle, unless it has written it. Returns the bundle's manifest.
@@ -55,9 +57,10 @@ def tune(job: Job, tell: Tell = say) -> dict[str, Any]:
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does, in step with the others."""
     job: Job = ray.get(config["job"])
-    device = device_of_worker(job)
+    post = config["board"].post.remote
+    device = device_of_worker(job, post)
     facts = {"workers": job.workers, "config": job.config}
-    job.run(job.output, device=device, tell=config["board"].post.remote, facts=facts)
+    job.run(job.output, device=device, tell=post, facts=facts)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
@@ -106,8 +109,8 @@ def _sentences(options: Any, seed: int) -> list[corpora.Sentence]:
 
 def main() -> None:
     job, address = parse()
-    connect(address, cpus=job.workers + 1, room=job.room)
-    say(f"fine-tuning {job.start} on {len(job.train)} sentences of {job.corpus}, {job.workers} worker(s)")
+    connect(address, cpus=greatest(job.workers) + 1, room=job.room)
+    say(f"fine-tuning {job.start} on {len(job.train)} sentences of {job.corpus}, {in_words(job.workers)} worker(s)")
     tune(job)
     say(f"bundle at {job.output}")
 

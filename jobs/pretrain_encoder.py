@@ -23,6 +23,7 @@ from typing import Any
 
 from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
+from jobs.common.options import greatest
 from jobs.common.progress import told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
@@ -58,8 +59,8 @@ class Job(TrainingRun):
     def __post_init__(self) -> None:
         if (self.texts is None) == (self.packed is None):
             raise ValueError("give either text (--text, --translations) or --packed")
-        if self.settings.batch < self.workers:
-            raise ValueError(f"batch is {self.settings.batch} for {self.workers} workers: each needs a sequence")
+        if self.settings.batch < (most := greatest(self.workers)):
+            raise ValueError(f"batch is {self.settings.batch} for {most} workers: each needs a sequence")
         require_other(self.settings, self.output)
 
 
@@ -110,8 +111,8 @@ def worker(config: Mapping[str, Any]) -> None:
         from metaner_core.pretrain.state import facts, run_name, written
 
     job: Job = config["job"]
-    device = device_of_worker(job)
     post = config["board"].post.remote if workers.rank() == 0 else lambda line: None
+    device = device_of_worker(job, post)
     with storage.local_copy(config["packed"]) as local:
         packed = open_packed(local)
         trainer = Pretrainer(packed, job.settings, device, speed_lines(job.settings, post, every=EVERY_SECONDS))
@@ -150,7 +151,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
 
 def main() -> None:
     job, address = parse()
-    connect(address, cpus=job.workers + 1, room=job.room)
+    connect(address, cpus=greatest(job.workers) + 1, room=job.room)
     made = pretrain(job)
     from metaner_core.pretrain.loop import checkpoint_line
 

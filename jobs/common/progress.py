@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import ray
 from ray.actor import ActorHandle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.progress import BarColumn, Progress, TextColumn
 
 from metaner_core.command import EVERY_SECONDS, say
@@ -50,7 +51,9 @@ class Board:
 @contextmanager
 def told(tell: Tell = say, watch: Watch | None = None) -> Iterator[ActorHandle]:
     """A board whose lines go to `tell` while the block runs, and whose sums go to `watch` every so often."""
-    board: ActorHandle = ray.remote(Board).options(num_cpus=0).remote()  # type: ignore[assignment, union-attr]
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # no other node's loss
+    options = {"num_cpus": 0, "scheduling_strategy": here}  # takes it along
+    board: ActorHandle = ray.remote(Board).options(**options).remote()  # type: ignore[assignment, union-attr]
     done = threading.Event()
 
     def follow() -> None:

@@ -1,9 +1,11 @@
 """The Ray Train trainer of training jobs."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobs.common.imports import gc_paused
+from jobs.common.options import greatest
 from jobs.training.options import TrainingRun
 from metaner_core import storage
 from metaner_core.command import USERS_ERRORS
@@ -12,6 +14,11 @@ if TYPE_CHECKING:
     import torch
     from ray.train import WorkerGroupError
     from ray.train.torch import TorchTrainer
+
+
+# Between two looks whether there is room for more workers. To take them all begin again from the newest checkpoint, so
+# machines that come one after another should be taken together.
+GROW_SECONDS = 300.0
 
 
 def fit(job: TrainingRun, name: str, worker: Callable[[Mapping[str, Any]], None], config: Mapping[str, Any]) -> None:
@@ -46,7 +53,7 @@ def trainer(
         worker,
         train_loop_config=dict(config),
         torch_config=OwnNetwork(backend="nccl" if job.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources),
+        scaling_config=ScalingConfig(use_gpu=job.gpu, resources_per_worker=resources, **_workers(job)),
         run_config=RunConfig(
             name=name,
             storage_path=path,
@@ -57,12 +64,26 @@ def trainer(
     )
 
 
-def device_of_worker(job: TrainingRun) -> "torch.device":
-    """What a worker trains on: the GPU that Ray Train gave it, else its CPU, with the job's threads."""
+def _workers(job: TrainingRun) -> dict[str, Any]:
+    """How many, as Ray Train's ScalingConfig wants it."""
+    if isinstance(job.workers, int):
+        return {"num_workers": job.workers}
+    looks = GROW_SECONDS if job.goes_on else math.inf
+    return {"num_workers": job.workers, "elastic_resize_monitor_interval_s": looks}
+
+
+def device_of_worker(job: TrainingRun, tell: Callable[[str], object]) -> "torch.device":
+    """What a worker trains on: the GPU that Ray Train gave it, else its CPU, with the job's threads.
+
+    tell: takes, on rank 0, how many workers there are where that may change.
+    """
     with gc_paused():  # late: the driver needs none of it
         import torch
+        from ray.train import get_context
         from ray.train.torch import get_device
 
+    if not isinstance(job.workers, int) and get_context().get_world_rank() == 0:
+        tell(f"{get_context().get_world_size()} worker(s) of at most {greatest(job.workers)}")
     if job.gpu:
         return get_device()
     torch.set_num_threads(job.threads)
