@@ -46,7 +46,7 @@ def wrong(name: str, many: Many, least: int = 1) -> str | None:
         return f"{told}; give one number, or the least and the most"
     if min(numbers) < least:
         return f"{told}; least is {least}"
-    return f"{told}; the least comes first: {name} {numbers[1]} {numbers[0]}" if numbers[0] > numbers[-1] else None
+    return f"{told}; the least comes first: {numbers[1]} {numbers[0]}" if numbers[0] > numbers[-1] else None
 
 
 def add_ray_options(parser: argparse.ArgumentParser) -> None:

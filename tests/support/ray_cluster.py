@@ -2,9 +2,11 @@
 
     python tests/support/ray_cluster.py TEMP NODES   prints the address, then answers each line of input with a line:
     kill    SIGKILL to a process that holds an actor of a tagging run: its id
-    lose    the end, without a word to it, of a node that holds such an actor, and of all its processes: what is left
+    lose    the end, without a word to it, of a node that holds such an actor, or a worker of a training, and of all its
+            processes: what is left
     actor X, reader X    SIGKILL to the process of one that X, from 0 to 1, chooses: its id, or none if there is none
     node X  the end of one of the nodes, and another in its place: its id
+    add     another node: how many there are
 
 The head has no CPU, so that actors live on the other nodes, of one CPU each. Ends with its input.
 """
@@ -18,7 +20,7 @@ from typing import Any
 from ray.cluster_utils import Cluster
 
 SIZE = {"object_store_memory": 80 * 2**20}
-ACTORS, READERS = (b"TagActor", b"Predictor"), (b"read_shards",)
+ACTORS, READERS, WORKERS = (b"TagActor", b"Predictor"), (b"read_shards",), (b"RayTrainWorker",)
 
 
 def processes(names: tuple[bytes, ...] = ACTORS) -> dict[int, int]:
@@ -61,7 +63,10 @@ def answer(cluster: Cluster, raylets: dict[int, Any], what: str, chance: float) 
         cluster.remove_node(raylets.pop(raylet), allow_graceful=False)
         raylets.update([added(cluster)])
         return raylet
-    names = READERS if what == "reader" else ACTORS
+    if what == "add":
+        raylets.update([added(cluster)])
+        return len(raylets)
+    names = READERS if what == "reader" else ACTORS + WORKERS if what == "lose" else ACTORS
     found = sorted((pid, parent) for pid, parent in processes(names).items() if parent in raylets)
     if not found:
         return "none"
