@@ -49,7 +49,7 @@ def tune(job: Job, tell: Tell = say) -> dict[str, Any]:
     """
     if (manifest := job.written(job.output)) is not None:
         return manifest
-    with told(tell) as board:
+    with told(tell, machines=True) as board:
         fit(job, job.name(), worker, {"job": ray.put(job), "board": board})
     return json.loads(storage.read_bytes(storage.join(job.output, storage.MANIFEST)))  # type: ignore[no-any-return]
 

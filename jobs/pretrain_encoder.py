@@ -27,7 +27,7 @@ from jobs.common.options import greatest
 from jobs.common.progress import told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
-from jobs.training.trainer import device_of_worker, trainer
+from jobs.training.trainer import device_of_worker, fit
 from metaner_core import storage
 from metaner_core.command import EVERY_SECONDS, run, say
 from metaner_core.encoders.source import require_source
@@ -84,8 +84,8 @@ def pretrain(job: Job) -> dict[str, Any]:
 
     name = run_name(job.settings, manifest["fingerprint"])
     storage.require_unused(job.output, "encoder", run=name)
-    with told() as board:
-        trainer(job, name, worker, {"job": job, "packed": packed, "board": board}).fit()
+    with told(machines=True) as board:
+        fit(job, name, worker, {"job": job, "packed": packed, "board": board})
     return json.loads(storage.read_bytes(storage.join(job.output, FACTS)))
 
 

@@ -11,6 +11,7 @@ from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.progress import BarColumn, Progress, TextColumn
 
+from jobs.common.machines import Machines
 from metaner_core.command import EVERY_SECONDS, say
 from metaner_core.report.units import duration
 
@@ -49,15 +50,22 @@ class Board:
 
 
 @contextmanager
-def told(tell: Tell = say, watch: Watch | None = None) -> Iterator[ActorHandle]:
-    """A board whose lines go to `tell` while the block runs, and whose sums go to `watch` every so often."""
+def told(tell: Tell = say, watch: Watch | None = None, *, machines: bool = False) -> Iterator[ActorHandle]:
+    """A board whose lines go to `tell` while the block runs, and whose sums go to `watch` every so often.
+
+    machines: tell of those that come and those that are lost, too.
+    """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # no other node's loss
     options = {"num_cpus": 0, "scheduling_strategy": here}  # takes it along
     board: ActorHandle = ray.remote(Board).options(**options).remote()  # type: ignore[assignment, union-attr]
     done = threading.Event()
 
+    known = Machines() if machines else None
+
     def follow() -> None:
         while not done.wait(POLL_SECONDS):
+            for change in known.changes() if known else ():
+                tell(change)
             _tell(board, tell, watch)
 
     thread = threading.Thread(target=follow, daemon=True)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobs.common.imports import gc_paused
-from jobs.common.options import greatest
+from jobs.common.options import greatest, in_words
 from jobs.training.options import TrainingRun
 from metaner_core import storage
-from metaner_core.command import USERS_ERRORS
+from metaner_core.command import USERS_ERRORS, Ended
 
 if TYPE_CHECKING:
     import torch
@@ -19,16 +19,30 @@ if TYPE_CHECKING:
 # Between two looks whether there is room for more workers. To take them all begin again from the newest checkpoint, so
 # machines that come one after another should be taken together.
 GROW_SECONDS = 300.0
+# Ray counts machines whole, whoever uses them, and a lost one for up to 20 seconds: then workers may not find the room
+# that was counted on. Each try to start them takes a minute.
+STARTS = 30
 
 
 def fit(job: TrainingRun, name: str, worker: Callable[[Mapping[str, Any]], None], config: Mapping[str, Any]) -> None:
-    """Run `worker(config)` on each of the job's workers. name: see `trainer`. Raises users' errors as they are."""
-    from ray.train import WorkerGroupError  # late: seconds, and what is wrong so far is told at once
+    """Run `worker(config)` on each of the job's workers. name: see `trainer`.
+
+    Raises users' errors as they are; Ended when workers whose number may change do not find the room that Ray counts.
+    """
+    from ray.train import ControllerError, WorkerGroupError  # late: seconds, and what is wrong so far is told at once
 
     try:
         trainer(job, name, worker, config).fit()
     except WorkerGroupError as error:
         raise _users_error(error) from error
+    except ControllerError as error:
+        if isinstance(job.workers, int) or not type(error.controller_failure).__name__.startswith("WorkerGroupStartup"):
+            raise
+        raise Ended(
+            f"{in_words(job.workers)} workers: more than {STARTS} times there was no room for as many as the cluster's "
+            "machines should carry. On machines that do other work too give one number of --workers, or a smaller MAX; "
+            "the same command goes on from the newest checkpoint"
+        ) from error
 
 
 def _users_error(error: "WorkerGroupError") -> Exception:
@@ -58,7 +72,7 @@ def trainer(
             name=name,
             storage_path=path,
             storage_filesystem=fs,
-            failure_config=FailureConfig(max_failures=job.max_failures),
+            failure_config=FailureConfig(max_failures=job.max_failures, **_starts(job)),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
@@ -70,6 +84,11 @@ def _workers(job: TrainingRun) -> dict[str, Any]:
         return {"num_workers": job.workers}
     looks = GROW_SECONDS if job.goes_on else math.inf
     return {"num_workers": job.workers, "elastic_resize_monitor_interval_s": looks}
+
+
+def _starts(job: TrainingRun) -> dict[str, Any]:
+    """How often workers may not come to be, as Ray Train's FailureConfig wants it: without end where all are needed."""
+    return {} if isinstance(job.workers, int) else {"controller_failure_limit": STARTS}
 
 
 def device_of_worker(job: TrainingRun, tell: Callable[[str], object]) -> "torch.device":

@@ -22,6 +22,7 @@ from metaner_core.settings import parse_overrides, preset
 from metaner_core.tagging.pipeline import tag_documents
 from metaner_core.text import schema
 from metaner_core.text.rules import Rules
+from tests.support.autoscaled import from_zero
 from tests.support.kills import LANGUAGES, Cluster, cluster, write_documents
 from tests.support.rows import near, written
 from tests.support.small import save_tiny_bert
@@ -83,6 +84,13 @@ def workers(output: Path) -> list[str]:
     return [record["worker"] for record in sorted(found, key=lambda record: record["started"])]
 
 
+def tagging(address: str, bundle: str, folder: Path, readers: int = 0) -> list[str]:
+    """A slow run of in.jsonl, on one actor or two."""
+    command = ["-m", "tests.support.deadly", "--address", address, "--bundle", bundle, "--unadapted"]
+    command += [f"--input={folder / 'in.jsonl'}", f"--output={folder / 'out'}", "--languages", *LANGUAGES]
+    return [*command, "--actors", "1", "2", f"--readers={readers}", "--shard-mb=0.0001", "--every-seconds=5"]
+
+
 @pytest.mark.parametrize("readers", [0, 1])
 def test_a_pool_of_actors_grows_with_the_cluster_and_the_rows_are_the_same(
     one_node: Cluster, tiny_bundle: str, tmp_path: Path, readers: int
@@ -91,10 +99,7 @@ def test_a_pool_of_actors_grows_with_the_cluster_and_the_rows_are_the_same(
     output = tmp_path / "out"
     if readers:
         one_node.ask("add")
-    command = ["-m", "tests.support.deadly", "--address", one_node.address, "--bundle", tiny_bundle, "--unadapted"]
-    command += [f"--input={tmp_path / 'in.jsonl'}", f"--output={output}", "--languages", *LANGUAGES]
-    command += ["--actors", "1", "2", f"--readers={readers}", "--shard-mb=0.0001", "--every-seconds=5"]
-    with Driver(command, tmp_path / "log") as driver:
+    with Driver(tagging(one_node.address, tiny_bundle, tmp_path, readers), tmp_path / "log") as driver:
         driver.wait_until(lambda: len(workers(output)) > 10)
         assert len(set(workers(output))) == 1
         one_node.ask("add")
@@ -108,6 +113,18 @@ def test_a_pool_of_actors_grows_with_the_cluster_and_the_rows_are_the_same(
     assert there.keys() == expected.keys()
     assert len(there) == DOCUMENTS
     assert all(there[id_] == near(row) for id_, row in expected.items())
+
+
+def test_a_pool_that_may_grow_asks_for_machines(tiny_bundle: str, tmp_path: Path) -> None:
+    write_documents(tmp_path / "in.jsonl", DOCUMENTS)
+    output = tmp_path / "out"
+    with (
+        from_zero(machines=2, cpus=1) as address,
+        Driver(tagging(address, tiny_bundle, tmp_path), tmp_path / "log") as driver,
+    ):
+        driver.wait()
+    assert len(set(workers(output))) == 2
+    assert len(written(output, "tagged")) == DOCUMENTS
 
 
 OPTIONS = ["meta_updates=150", "dev_every=10", "tasks_per_update=2", "beta=1e-3"]
@@ -129,7 +146,7 @@ def test_a_training_goes_on_without_a_lost_machine_and_takes_one_that_comes(one_
         two, one, kept = "2 worker(s) of at most 2", "1 worker(s) of at most 2", "loss"
         driver.wait_for(two, kept)
         assert one_node.ask("lose") == "1"
-        driver.wait_for(two, one, kept)
+        driver.wait_for(two, "is lost; 2 now", one, kept)  # the head is one
         one_node.ask("add")
         driver.wait_for(two, one, two)
         driver.wait()
