@@ -28,7 +28,6 @@ from tests.support.rows import near, written
 from tests.support.small import save_tiny_bert
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = 300
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -91,40 +90,42 @@ def tagging(address: str, bundle: str, folder: Path, readers: int = 0) -> list[s
     return [*command, "--actors", "1", "2", f"--readers={readers}", "--shard-mb=0.0001", "--every-seconds=5"]
 
 
-@pytest.mark.parametrize("readers", [0, 1])
+def require_rows(folder: Path, uri: str) -> None:
+    """Those that one process has of in.jsonl, and no others."""
+    found = find(Source(uri=str(folder / "in.jsonl")))
+    read = [document for _, document in documents(found, 0)]
+    table, _ = schema.tables(tag_documents(bundle.load(uri), read, rules=Rules(languages=LANGUAGES), adapted=False))
+    expected, there = {row["id"]: row for row in table.to_pylist()}, written(folder / "out", "tagged")
+    assert there.keys() == expected.keys()
+    assert len(there) == len(read)
+    assert all(there[id_] == near(row) for id_, row in expected.items())
+
+
 def test_a_pool_of_actors_grows_with_the_cluster_and_the_rows_are_the_same(
-    one_node: Cluster, tiny_bundle: str, tmp_path: Path, readers: int
+    one_node: Cluster, tiny_bundle: str, tmp_path: Path
 ) -> None:
-    write_documents(tmp_path / "in.jsonl", DOCUMENTS)
+    write_documents(tmp_path / "in.jsonl", 200)
     output = tmp_path / "out"
-    if readers:
-        one_node.ask("add")
-    with Driver(tagging(one_node.address, tiny_bundle, tmp_path, readers), tmp_path / "log") as driver:
+    with Driver(tagging(one_node.address, tiny_bundle, tmp_path), tmp_path / "log") as driver:
         driver.wait_until(lambda: len(workers(output)) > 10)
         assert len(set(workers(output))) == 1
         one_node.ask("add")
         driver.wait()
     assert len(set(workers(output))) == 2
-    found = find(Source(uri=str(tmp_path / "in.jsonl")))
-    read = [document for _, document in documents(found, 0)]
-    rows = tag_documents(bundle.load(tiny_bundle), read, rules=Rules(languages=LANGUAGES), adapted=False)
-    table, _ = schema.tables(rows)
-    expected, there = {row["id"]: row for row in table.to_pylist()}, written(output, "tagged")
-    assert there.keys() == expected.keys()
-    assert len(there) == DOCUMENTS
-    assert all(there[id_] == near(row) for id_, row in expected.items())
+    require_rows(tmp_path, tiny_bundle)
 
 
 def test_a_pool_that_may_grow_asks_for_machines(tiny_bundle: str, tmp_path: Path) -> None:
-    write_documents(tmp_path / "in.jsonl", DOCUMENTS)
-    output = tmp_path / "out"
+    """One for an actor and one for a reader come because the run waits for them, the third while it goes on."""
+    write_documents(tmp_path / "in.jsonl", 300)
     with (
-        from_zero(machines=2, cpus=1) as address,
-        Driver(tagging(address, tiny_bundle, tmp_path), tmp_path / "log") as driver,
+        from_zero(machines=3, cpus=1) as address,
+        Driver(tagging(address, tiny_bundle, tmp_path, readers=1), tmp_path / "log") as driver,
     ):
         driver.wait()
-    assert len(set(workers(output))) == 2
-    assert len(written(output, "tagged")) == DOCUMENTS
+    assert "waiting for machines: 1 actor(s) and 1 reader(s)" in (tmp_path / "log").read_text()
+    assert len(set(workers(tmp_path / "out"))) == 2
+    require_rows(tmp_path, tiny_bundle)
 
 
 OPTIONS = ["meta_updates=150", "dev_every=10", "tasks_per_update=2", "beta=1e-3"]
