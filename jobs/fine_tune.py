@@ -4,8 +4,8 @@
     cluster   ray job submit --working-dir . -- python -m jobs.fine_tune --gpu --bundle s3://bucket/bundle \\
                   --corpus conll2002-es --share 2 --data s3://bucket/data --output s3://bucket/es-2
 
-Stopped and started again it begins again: it takes minutes. One model for English and a target's labels together is
-meta-training's `--target`.
+Stopped at any moment and started again with the same options, it goes on from its newest checkpoint, or begins again:
+what takes a minute has none. One model for English and a target's labels together is meta-training's `--target`.
 """
 
 import json
@@ -39,8 +39,6 @@ EXAMPLES = (
 class Job(TrainingRun, FineTuning):
     """What one run fine-tunes on and where it puts things."""
 
-    goes_on = False
-
 
 def tune(job: Job, tell: Tell = say) -> dict[str, Any]:
     """Run the job on the connected Ray and write the bundle, unless it has written it. Returns the bundle's manifest.
@@ -56,11 +54,13 @@ def tune(job: Job, tell: Tell = say) -> dict[str, Any]:
 
 def worker(config: Mapping[str, Any]) -> None:
     """What each Ray Train worker does, in step with the others."""
+    from jobs.training.checkpoints import RayCheckpoints  # late: torch comes along
+
     job: Job = ray.get(config["job"])
     post = config["board"].post.remote
     device = device_of_worker(job, post)
     facts = {"workers": job.workers, "config": job.config}
-    job.run(job.output, device=device, tell=post, facts=facts)
+    job.run(job.output, RayCheckpoints(lambda metrics: None), device=device, tell=post, facts=facts)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
@@ -79,7 +79,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     fresh = "fresh: forget the optimiser's history with every batch, as the authors' code (default: kept)"
     parser.add_argument("--state", default=Tuning.state, help=fresh)
     add_engine_option(parser, precision=False)
-    add_training_options(parser, output="the new bundle", storage="Ray Train's own records")
+    add_training_options(parser, output="the new bundle", storage="checkpoints")
     options = parser.parse(arguments)
     if bool(options.corpus) == bool(options.train):
         raise ValueError("give a --corpus, or your own file as --train: one of the two")

@@ -21,6 +21,7 @@ from metaner_core.uris import join as join
 
 MANIFEST = "manifest.json"  # of a bundle or an output, written last: what has none is not whole
 UNFINISHED = "unfinished.txt"
+HALF = ".half"  # ends the name of a file that is being written, or was when the process ended
 ATTEMPTS = 10  # of a request that S3 does not answer, or answers with 503 (slow down), 500 or 429; waits grow to 20 s
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # the first that is set counts
@@ -108,7 +109,7 @@ def write_whole(uri: str, content: bytes) -> None:
         return
     path = Path(absolute(uri))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", suffix=HALF, delete=False) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -194,11 +195,11 @@ def require_unused(uri: str, what: str, *, run: str | None = None) -> None:
     """Raises FileExistsError when anything lies at uri, unless this very run was stopped while it published there:
     nothing else is ever overwritten. run: a name that stands for all that decides what is published. Likewise
     NotADirectoryError or PermissionError when nothing could be written there, as far as that is known beforehand."""
-    if run is not None and unfinished(uri) == run:
+    if run is not None and (begun := unfinished(uri)) is not None and run.startswith(begun):  # half a mark is one too
         return
     if not is_remote(uri):
         _require_writable(Path(absolute(uri)))
-    if (exists(uri) and not _is_folder(uri)) or list_files(uri):
+    if (exists(uri) and not _is_folder(uri)) or any(not file.endswith(HALF) for file in list_files(uri)):
         one = f"an {what}" if what[0] in "aeiou" else f"a {what}"
         raise FileExistsError(f"{uri} already holds files; {one} is never overwritten: name another path or delete it")
 

@@ -87,6 +87,14 @@ def test_a_run_stopped_while_it_publishes_may_start_over_and_no_other(
         storage.require_unused(f"{place}/out", "bundle", run="mine")
 
 
+@pytest.mark.parametrize("half", ["", "mi"])
+def test_a_run_stopped_while_it_wrote_its_mark_may_start_over(half: str, place: str) -> None:
+    storage.write_bytes(f"{place}/out/{storage.UNFINISHED}", half.encode())
+    storage.require_unused(f"{place}/out", "bundle", run="mine")
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        storage.require_unused(f"{place}/out", "bundle")
+
+
 def interrupted(uri: str) -> None:
     raise KeyboardInterrupt
 
@@ -113,6 +121,20 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkey
     with pytest.raises(OSError, match="no space left"):
         storage.write_whole(str(tmp_path / "a"), b"after")
     assert (tmp_path / "a").read_bytes() == b"before"
+
+
+def test_what_is_left_of_a_file_that_was_being_written_takes_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.os, "fsync", ended)
+        with pytest.raises(KeyboardInterrupt):
+            storage.write_whole(str(tmp_path / "out" / "grid.json"), b"{}")
+    assert len(storage.list_files(str(tmp_path / "out"))) == 1
+    storage.require_unused(str(tmp_path / "out"), "grid of cells")
 
 
 def test_files_are_listed_with_size_and_time(place: str) -> None:

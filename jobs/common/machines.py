@@ -1,6 +1,7 @@
 """The machines of the Ray that a job runs on, as they come and go."""
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
 class Machines:
@@ -18,6 +19,11 @@ class Machines:
         return [f"machine {address} is lost{left}" for address in sorted(lost)] + [
             f"machine {address} has come{left}" for address in sorted(came)
         ]
+
+
+def here() -> NodeAffinitySchedulingStrategy:
+    """For actors that belong to the driver: on its machine, so that no other's loss takes them along."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def _alive() -> dict[str, str]:

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 
 import ray
 from ray.actor import ActorHandle
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.progress import BarColumn, Progress, TextColumn
 
-from jobs.common.machines import Machines
+from jobs.common.machines import Machines, here
 from metaner_core.command import EVERY_SECONDS, say
 from metaner_core.report.units import duration
 
@@ -55,8 +54,7 @@ def told(tell: Tell = say, watch: Watch | None = None, *, machines: bool = False
 
     machines: tell of those that come and those that are lost, too.
     """
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # no other node's loss
-    options = {"num_cpus": 0, "scheduling_strategy": here}  # takes it along
+    options = {"num_cpus": 0, "scheduling_strategy": here()}
     board: ActorHandle = ray.remote(Board).options(**options).remote()  # type: ignore[assignment, union-attr]
     done = threading.Event()
 

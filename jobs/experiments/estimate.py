@@ -67,7 +67,8 @@ def _training_seconds(job: Job) -> dict[tuple[str, str], float]:
 
 def _tuning_seconds(job: Job) -> dict[tuple[str, str], float]:
     """Of one sentence, by encoder and variant."""
-    return _means(((r["encoder"], r["variant"]), r["seconds"] / r["sentences"]) for r in _read(job, "tuned"))
+    records = [r for r in _read(job, "tuned") if r["seconds"] is not None]
+    return _means(((r["encoder"], r["variant"]), r["seconds"] / r["sentences"]) for r in records)
 
 
 def _scoring_seconds(job: Job) -> dict[tuple[str, str], float]:

@@ -5,22 +5,21 @@ a training goes on from its checkpoint, an evaluation from its parts, and a cell
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from jobs import fine_tune, meta_train
 from jobs.experiments.cells import Cell, Training, Tuned, left, runs
 from jobs.experiments.claim import claim
 from jobs.experiments.data import Data, read
 from jobs.experiments.job import Job, room
+from jobs.experiments.making.bundles import require_own, trained, training_of, tuned_bundle, tuning_of
+from jobs.experiments.making.tidy import forget, tidy
 from jobs.experiments.story import Story
 from jobs.scoring import parts
 from jobs.scoring.result import Result
 from jobs.scoring.run import ScoringFailed, evaluate
 from metaner_core import storage
-from metaner_core.bundles.manifest import written_by
 from metaner_core.command import say
 from metaner_core.data import corpora
 
@@ -36,10 +35,10 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
     data = read(job)
     claim(job.output, data.facts(job), extend=job.extend)
     every, todo = left(job)
-    there = {uri.rsplit("/", 1)[0] for uri in storage.list_files(storage.join(job.output, "bundles"))}
+    there = tidy(job, every, todo)
     for training in todo:
-        if training.bundle(job.output) in there:  # of the others it would take time to ask
-            _require_own(_training(job, training, data))
+        if training.name in there:  # of the others it would take time to ask
+            require_own(training_of(job, data, training))
     waiting = sum(len(training.every) for training in todo)
     say(f"{len(every)} cells, {len(every) - waiting} are done; {waiting} to do with {len(todo)} bundle(s)")
     if not todo:
@@ -52,15 +51,23 @@ def experiment(job: Job, connect: Callable[[], object] = lambda: None) -> dict[s
     try:
         for found in as_completed([pool.submit(_do, job, data, training, story) for training in todo]):
             errors.update(found.result())
+        story.end()
     finally:  # without waiting: when this ends early, threads wait for what may take hours
         pool.shutdown(wait=False, cancel_futures=True)
+    if not errors:
+        tidy(job, every, [])
     return errors
 
 
 def _do(job: Job, data: Data, training: Training, story: Story) -> dict[str, str]:
     """One training and its cells, and then what is made of its bundle. Returns what failed, by cell."""
+    with story.working():
+        return _done(job, data, training, story)
+
+
+def _done(job: Job, data: Data, training: Training, story: Story) -> dict[str, str]:
     try:
-        manifest = _trained(job, _training(job, training, data), training, story)
+        manifest = trained(job, training_of(job, data, training), training, story)
     except Exception as error:
         story.tell(training.name, f"failed: {_short(error)}")
         return {cell.name: f"its training: {_short(error)}" for cell in training.every}
@@ -74,13 +81,13 @@ def _tuned_and_scored(job: Job, data: Data, training: Training, tuned: Tuned, st
     """One fine-tuning and its cells, after which its bundle goes: it is as large as the first, and made in minutes."""
     bundle = tuned.bundle(job.output)
     try:
-        manifest = _tuned(job, data, training, tuned, story)
+        manifest = tuned_bundle(job, tuning_of(job, data, training, tuned), training, tuned, story)
     except Exception as error:
         story.tell(tuned.name, f"failed: {_short(error)}")
         return {cell.name: f"its fine-tuning: {_short(error)}" for cell in tuned.cells}
     errors = _all_scored(job, data, bundle, manifest, tuned.cells, story)
     if not errors:
-        _forget(bundle)
+        forget(bundle)
     return errors
 
 
@@ -107,88 +114,6 @@ def _short(error: BaseException) -> str:
     cause = getattr(error, "cause", None) or error
     lines = [line for line in str(cause).strip().splitlines() if line.strip()]
     return f"{type(cause).__name__}: {lines[-1].strip() if lines else 'no more is known'}"
-
-
-def _training(job: Job, training: Training, data: Data) -> meta_train.Job:
-    train, name = data.train, job.grid.source
-    if training.target is not None:
-        test, share = training.target
-        train = [*train, *data.share(test, share, training.settings.seed)]
-        name = f"{name} and {share:g}% of {test}"
-    return meta_train.Job(
-        settings=training.settings,
-        train=train,
-        dev=data.dev,
-        encoder=training.encoder,
-        engine=job.config.engine,
-        source_name=name,
-        output=training.bundle(job.output),
-        **_where(job),
-    )
-
-
-def _where(job: Job) -> dict[str, Any]:
-    """What a training or a fine-tuning runs on."""
-    same = {name: getattr(job, name) for name in ("workers", "gpu", "threads")}
-    return {**same, "storage": storage.join(job.output, "runs"), "max_failures": job.failures}
-
-
-def _require_own(training: meta_train.Job) -> None:
-    """Raises FileExistsError when a bundle's place is taken by another."""
-    if written_by(training.output, training.name()) is None:
-        storage.require_unused(training.output, "bundle", run=training.name())
-
-
-def _trained(job: Job, task: meta_train.Job, training: Training, story: Story) -> dict[str, Any]:
-    """The manifest of the training's bundle, which is made if it is not there."""
-    checkpoints = storage.join(task.storage, task.name())
-    before = written_by(task.output, task.name())
-    if before is None or not storage.exists(training.record(job.output)):
-        resumed = bool(storage.list_files(checkpoints))
-        started = time.time()
-        story.tell(training.name, "training goes on" if resumed else "training")
-        manifest = meta_train.meta_train(task, tell=story.teller(training.name, job.every_seconds))
-        seconds = None if resumed or before is not None else round(time.time() - started, 1)
-        facts = {"encoder": training.encoder, "variant": training.every[0].variant.name, "seconds": seconds}
-        curve = {"best": manifest["best"], "history": manifest["history"]}
-        own = {"seed": training.settings.seed, "types": list(training.settings.types), "target": training.target}
-        storage.write_whole(training.record(job.output), json.dumps({**facts, **own, **curve}, indent=1).encode())
-        story.tell(training.name, f"trained: English dev F1 {manifest['best']['dev_f1']:.2f}")
-        before = manifest
-    _forget(checkpoints)  # as large as the bundle, and of no more use
-    return before
-
-
-def _tuned(job: Job, data: Data, training: Training, tuned: Tuned, story: Story) -> dict[str, Any]:
-    """The manifest of the fine-tuned bundle, which is made if it is not there."""
-    drawn = data.share(tuned.test, tuned.share, training.settings.seed)
-    task = fine_tune.Job(
-        start=training.bundle(job.output),
-        train=drawn,
-        tuning=tuned.tuning,
-        corpus=tuned.test,
-        share=tuned.share,
-        engine=job.config.engine,
-        output=tuned.bundle(job.output),
-        **_where(job),
-    )
-    if (manifest := written_by(task.output, task.name())) is not None:
-        return manifest
-    _forget(task.output)  # what is left of one whose cells are done
-    started = time.time()
-    story.tell(tuned.name, f"fine-tuning on {len(drawn)} sentences")
-    manifest = fine_tune.tune(task, tell=story.teller(tuned.name, job.every_seconds))
-    facts = {"encoder": training.encoder, "variant": tuned.cells[0].variant.name, **manifest["tuned"]}
-    record = {**facts, "seed": training.settings.seed, "seconds": round(time.time() - started, 1)}
-    storage.write_whole(tuned.record(job.output), json.dumps(record, indent=1).encode())
-    _forget(storage.join(task.storage, task.name()))
-    return manifest
-
-
-def _forget(uri: str) -> None:
-    """Delete all files there, a manifest first: what is left without one is nothing."""
-    for file in sorted(storage.list_files(uri), key=lambda file: not file.endswith(f"/{storage.MANIFEST}")):
-        storage.delete(file)
 
 
 def _scored(job: Job, data: Data, bundle: str, manifest: Mapping[str, Any], todo: Sequence[Cell], story: Story) -> None:

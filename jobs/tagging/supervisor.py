@@ -20,6 +20,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from jobs.common.machines import here
 from jobs.tagging.metrics import Metrics
 from metaner_core.text import schema
 
@@ -268,8 +269,7 @@ def ask(answer: Any) -> Any:
 
 
 def start_supervisor() -> ActorHandle:
-    """A supervisor on the driver's node, so that no other node's loss takes it along; if it dies it comes again."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
+    """A supervisor; if it dies it comes again."""
+    options = {"num_cpus": 0, "scheduling_strategy": here(), "max_restarts": -1, "max_task_retries": -1}
     handle: ActorHandle = ray.remote(Supervisor).options(**options).remote()  # type: ignore[assignment, union-attr]
     return handle

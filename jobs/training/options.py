@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from jobs.common.options import Many, OneOrTwo, add_ray_options, require_at_least, room
 from jobs.common.room import Room
@@ -17,8 +17,6 @@ class TrainingRun:
     workers: so many, or the least and the most: then as many as the cluster has machines for, fewer after one is lost,
     more when others come.
     """
-
-    goes_on: ClassVar[bool] = True  # from checkpoints, when it is begun again; else it only ever gets fewer workers
 
     output: str
     storage: str

@@ -1,6 +1,5 @@
 """The Ray Train trainer of training jobs."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +81,7 @@ def _workers(job: TrainingRun) -> dict[str, Any]:
     """How many, as Ray Train's ScalingConfig wants it."""
     if isinstance(job.workers, int):
         return {"num_workers": job.workers}
-    looks = GROW_SECONDS if job.goes_on else math.inf
-    return {"num_workers": job.workers, "elastic_resize_monitor_interval_s": looks}
+    return {"num_workers": job.workers, "elastic_resize_monitor_interval_s": GROW_SECONDS}
 
 
 def _starts(job: TrainingRun) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from metaner_core.tuning import Tuning, plain, share_problem
 if TYPE_CHECKING:
     import torch
 
+    from metaner_core.method.checkpoint import Checkpoints
+
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuning:
@@ -63,9 +65,15 @@ class FineTuning:
         return None
 
     def run(
-        self, output: str, *, device: "torch.device | str" = "cpu", tell: Callable[[str], Any], facts: Mapping[str, Any]
+        self,
+        output: str,
+        checkpoints: "Checkpoints | None" = None,
+        *,
+        device: "torch.device | str" = "cpu",
+        tell: Callable[[str], Any],
+        facts: Mapping[str, Any],
     ) -> None:
-        """Fine-tune and write the bundle. Every worker calls it, in step.
+        """Fine-tune, going on from the newest checkpoint, and write the bundle. Every worker calls it, in step.
 
         facts: what else the bundle's manifest should say. tell: called on rank 0 with lines of progress.
         """
@@ -94,7 +102,7 @@ class FineTuning:
             if first:
                 tell(f"epoch {epoch}/{tuning.epochs}: loss {loss:.3f}")
 
-        losses = fine_tune(trainer, tuning, told)
+        losses = fine_tune(trainer, tuning, told, checkpoints)
         if first:
             own = {"corpus": self.corpus, "share": self.share, "sentences": len(sentences), "losses": losses}
             tuned = {"start": start.manifest["fingerprint"], **own, **tuning.to_dict()}

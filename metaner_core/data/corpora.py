@@ -82,6 +82,13 @@ CORPORA: dict[str, CorpusSpec] = {
         _embedded("de"),
         _embedded("fr", types=NO_MISC),
         _embedded("zh", types=NO_MISC),
+        CorpusSpec(
+            name="embedded-es-halves",  # for trying what a share of a target's labels brings
+            language="es",
+            files={"train": "es.test.bio", "test": "es.test.bio"},
+            held_out=56,
+            embedded=True,
+        ),
     )
 }
 

@@ -84,8 +84,9 @@ def heading(column: Column, study: Study) -> tuple[str, str]:
     """A column's language and test, with its types where the test is there by taggers of others too."""
     language = next(cell.language for cell in study.of(column))
     twice = sum(other.test == column.test for other in study.at(column.share)) > 1
-    types, share = ", ".join(column.types) * twice, f"{column.share:g}% of its labels" * bool(column.share)
-    return language_name({"esp": "es", "ned": "nl"}.get(language, language)), f"{column.test} {types} {share}".strip()
+    types, share = ", ".join(column.types) * twice, f", {column.share:g}% of its labels" * bool(column.share)
+    name = language_name({"esp": "es", "ned": "nl"}.get(language, language))
+    return name, f"{column.test} {types}".strip() + share
 
 
 def signed(value: float) -> str:
@@ -101,7 +102,7 @@ def _part(study: Study, encoder: str) -> dict[str, Any]:
     return {
         "name": study.encoders[encoder],
         "tables": [table(study, encoder, share) for share in study.shares],
-        "whiskers": [_whiskers(study, encoder, column) for column in study.at(study.shares[0])],
+        "whiskers": [w for s in study.shares for c in study.at(s) if (w := _whiskers(study, encoder, c)).lines],
         "gained": [_gained(study, encoder, columns) for columns in _by_share(study)],
         "curves": _curves(study, encoder),
         "updates": _updates(study, encoder),
@@ -135,7 +136,7 @@ def _gained(study: Study, encoder: str, columns: Sequence[Column]) -> Gained:
 
 
 def _whiskers(study: Study, encoder: str, column: Column) -> Whiskers:
-    found = [(row.label, study.spread(column, study.system(encoder, row))) for row in study.rows]
+    found = [(row.label, study.spread(column, study.system(encoder, row))) for row in study.rows_at(column.share)]
     lines = [(label, spread) for label, spread in found if spread is not None]
     low = min((spread.low for _, spread in lines), default=0.0) // 5 * 5
     high = -(max((spread.high for _, spread in lines), default=100.0) // -5) * 5

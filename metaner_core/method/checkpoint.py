@@ -1,4 +1,4 @@
-"""What a meta-training run must remember to go on as if it had never stopped: safetensors and JSON, no pickle."""
+"""What a training run must remember to go on as if it had never stopped: safetensors and JSON, no pickle."""
 
 import json
 import math
@@ -99,12 +99,8 @@ class TrainingState:
         self.history.append({**entry, "best_f1": self.best_f1, "best_update": self.best_update})
 
     def save(self, folder: Path) -> None:
-        tensors = {f"best.{name}": p for name, p in self.best.items()}
-        for name, p in self.tagger.trained().items():
-            tensors[f"theta.{name}"] = p.detach()
-            for key, value in self.optimizer.state[p].items():
-                tensors[f"optimizer.{key}.{name}"] = value
-        save_file({name: t.contiguous() for name, t in tensors.items()}, folder / TENSORS)
+        best = {f"best.{name}": p for name, p in self.best.items()}
+        save_tensors(folder, self.tagger, self.optimizer, best)
         facts = {
             "update": self.update,
             "best_f1": self.best_f1,
@@ -113,18 +109,37 @@ class TrainingState:
         }
         (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
-    @torch.no_grad()
     def load(self, folder: Path) -> None:
         """Raises KeyError when the checkpoint is of another model."""
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         self.update, self.history = facts["update"], facts["history"]
         self.best_f1, self.best_update = facts["best_f1"], facts["best_update"]
-        tensors = load_file(folder / TENSORS)
+        tensors = load_tensors(folder, self.tagger, self.optimizer)
         for name, p in self.tagger.trained().items():
-            p.copy_(tensors[f"theta.{name}"])
             self.best[name] = tensors[f"best.{name}"].to(p.device)
-            self.optimizer.state[p] = {
-                kind: tensors[f"optimizer.{kind}.{name}"].to(p.device)
-                for kind in ("step", "exp_avg", "exp_avg_sq")
-                if f"optimizer.{kind}.{name}" in tensors
-            }
+
+
+def save_tensors(
+    folder: Path, tagger: Tagger, optimizer: torch.optim.Optimizer, more: Mapping[str, torch.Tensor]
+) -> None:
+    """Write θ, the optimiser's state and more."""
+    tensors = dict(more)
+    for name, p in tagger.trained().items():
+        tensors[f"theta.{name}"] = p.detach()
+        for key, value in optimizer.state[p].items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    save_file({name: t.contiguous() for name, t in tensors.items()}, folder / TENSORS)
+
+
+@torch.no_grad()
+def load_tensors(folder: Path, tagger: Tagger, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Put θ and the optimiser's state back. Returns all that was written. Raises KeyError: it is of another model."""
+    tensors = load_file(folder / TENSORS)
+    for name, p in tagger.trained().items():
+        p.copy_(tensors[f"theta.{name}"])
+        optimizer.state[p] = {
+            kind: tensors[f"optimizer.{kind}.{name}"].to(p.device)
+            for kind in ("step", "exp_avg", "exp_avg_sq")
+            if f"optimizer.{kind}.{name}" in tensors
+        }
+    return tensors

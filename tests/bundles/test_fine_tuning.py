@@ -1,12 +1,15 @@
 """A bundle fine-tuned on target labels is another one that adapts as the first did; how its sentences are drawn."""
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from metaner_core import storage
 from metaner_core.bundles import bundle
 from metaner_core.bundles.fine_tuning import FineTuning, shared
 from metaner_core.data import corpora
@@ -72,6 +75,37 @@ def test_the_same_again_is_not_done_again_and_another_is_refused(
         tuned(tiny_bundle, dutch[:10]).written(output)
     with pytest.raises(ValueError, match=r"nl has no entity of PER, .* in the 1 sentence\(s\) .*: take a larger share"):
         tuned(tiny_bundle, [Sentence(("nothing",), ("O",))]).written(str(tmp_path / "other"))
+
+
+def test_ended_at_any_moment_while_it_writes_it_is_whole_the_next_time(
+    tiny_bundle: str, dutch: list[Sentence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One output: at its first file, when it starts again at its second, and so on."""
+    task, output, copy = tuned(tiny_bundle, dutch), tmp_path / "out", shutil.copyfile
+    task.run(str(tmp_path / "unbroken"), tell=lambda line: None, facts={})
+    expected = contents(tmp_path / "unbroken")
+    for nth in range(len(expected)):
+        left = [nth]
+
+        def ends(source: Path, target: Path, left: list[int] = left) -> None:
+            if not left[0]:
+                target.write_bytes(source.read_bytes()[:10])
+                raise KeyboardInterrupt
+            left[0] -= 1
+            copy(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "shutil", SimpleNamespace(copyfile=ends))
+            with pytest.raises(KeyboardInterrupt):
+                task.run(str(output), tell=lambda line: None, facts={})
+        assert task.written(str(output)) is None, "it may start again, and has to"
+    task.run(str(output), tell=lambda line: None, facts={})
+    assert contents(output) == expected
+    assert task.written(str(output)) is not None
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_share_is_drawn_by_its_seed_and_smaller_ones_are_in_larger_ones() -> None:

@@ -196,6 +196,7 @@ def test_corpora_are_those_of_the_paper_and_the_embedded_ones():
         "embedded-de": ("test",),
         "embedded-fr": ("test",),
         "embedded-zh": ("test",),
+        "embedded-es-halves": ("train", "test"),
     }
 
 
@@ -289,11 +290,11 @@ def test_command_reads_a_file_of_its_own(write, capsys):
 def test_command_without_names_reads_the_embedded_corpora(write, monkeypatch, tmp_path, capsys):
     for spec in CORPORA.values():
         for file in spec.files.values():
-            write("Ada\tB-PER\n", file)
+            write("Ada\tB-PER\n\n" * 60, file)
     monkeypatch.setattr(corpora, "_EMBEDDED", tmp_path)
     assert main([]) == 0
     output = capsys.readouterr().out
-    assert output.count("embedded-") == 7
+    assert output.count("embedded-") == 9
     assert "conll" not in output
 
 

@@ -174,6 +174,18 @@ def test_f1_against_labels_is_a_line_from_none_to_the_most() -> None:
     assert picture.high - y / 100 * (picture.high - picture.low) == pytest.approx(spread.mean)
 
 
+def test_a_score_that_is_alone_is_a_dot_in_the_picture() -> None:
+    dots = re.findall(r'<path class="dot [^>]* d="M100.00 [0-9.]+ h0"><title>([^<]*)', page.render(with_shares(), []))
+    assert dots == ["both together"]
+
+
+def test_every_figure_of_the_tables_has_its_interval() -> None:
+    low = with_shares()
+    found = {w.column.share: [label for label, _ in w.lines] for w in page._part(low, "embedded")["whiskers"]}
+    for table in (layout.table(low, "embedded", share) for share in low.shares):
+        assert found[table.share] == [line.row.label for line in table.lines]
+
+
 def test_an_empty_study_has_a_page() -> None:
     empty = study(cells=[cell()], curves=[])
     assert "Not done yet" not in page.render(empty, [])

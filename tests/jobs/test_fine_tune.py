@@ -1,5 +1,9 @@
-"""The job that fine-tunes: what workers do together is what one process does, and what the options refuse."""
+"""The job that fine-tunes: what workers do together, or one after a kill, is what one process does; what is refused."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +53,44 @@ def test_two_workers_give_the_bundle_of_one_process(
     found, alone = (bundle.load(str(tmp_path / name)).tagger.trained() for name in ("tuned", "alone"))
     for name, p in alone.items():
         torch.testing.assert_close(found[name], p, rtol=0, atol=1e-5, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_it_goes_on_and_gives_the_bundle_of_one_process(
+    ray_local: None, tiny_bundle: str, data: str, tmp_path: Path
+) -> None:
+    """SIGKILL to the driver, and with it to its worker, at the third checkpoint: before, Ray may have noted none.
+
+    A checkpoint comes after three epochs of forty batches.
+    """
+    import ray
+
+    how = ["--rate=1e-3", "--epochs=30", "--batch=1", "--corpus=conll2002-es"]
+    given = options(tiny_bundle, data, tmp_path, *how)
+    command = [sys.executable, "-m", "jobs.fine_tune", *given, "--address", ray.get_runtime_context().gcs_address]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    seen: set[Path] = set()
+    with subprocess.Popen(command, env=environment) as driver:
+        try:
+            while len(seen) < 3:
+                assert driver.poll() is None, "it ended before it could be killed"
+                seen |= {*tmp_path.glob("runs/*/checkpoint_*/state.json")}
+                time.sleep(0.02)
+        finally:
+            driver.kill()
+    assert not (tmp_path / "tuned" / "manifest.json").exists(), "the kill came too late to test anything"
+    job, lines = parse(given)[0], []
+    manifest = tune(job, tell=lines.append)
+    told = [int(line.split()[1].split("/")[0]) for line in lines if line.startswith("epoch")]
+    assert told == list(range(31 - len(told), 31))
+    assert 0 < len(told) <= 27, "it went on from a checkpoint"
+    alone = FineTuning(start=job.start, train=job.train, tuning=job.tuning)
+    alone.run(str(tmp_path / "alone"), tell=lambda line: None, facts={})
+    found, expected = (bundle.load(str(tmp_path / name)) for name in ("tuned", "alone"))
+    assert manifest["tuned"]["losses"] == pytest.approx(expected.manifest["tuned"]["losses"])
+    for name, p in expected.tagger.trained().items():
+        torch.testing.assert_close(found.tagger.trained()[name], p, rtol=0, atol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from torch.nn import functional as F
 
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.meta_training import in_chunks
+from metaner_core.method import fine_tune as module
 from metaner_core.method.adapt import Engine
 from metaner_core.method.fine_tune import fine_tune
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.model.encoding import collate
 from metaner_core.settings import Settings, preset
 from metaner_core.tuning import Tuning, plain
+from tests.method.test_resume import Kept, Stop, parameters
 from tests.support.small import tiny_bert, tiny_engine
 
 SMALL = {"window": 8, "window_context": 3, "dropout": 0.0, "beta": 3e-3}
@@ -79,6 +82,33 @@ def test_it_is_the_loop(settings: Settings, tuning: Tuning, kind: str) -> None:
     for name, p in found.engine.tagger.trained().items():
         torch.testing.assert_close(p.detach(), expected[name], rtol=0, atol=1e-6, msg=name)
     assert max((p - start[name]).abs().max().item() for name, p in expected.items()) > 1e-3
+
+
+@pytest.mark.parametrize(("settings", "tuning"), [(PAPER, KEPT), (PAPER, FRESH), (CODE, KEPT)])
+def test_a_resumed_one_ends_bit_for_bit_like_an_unbroken_one(
+    settings: Settings, tuning: Tuning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, tuning = trainer(settings), tuning.of(settings)
+    losses = fine_tune(whole, tuning, lambda epoch, loss: None)
+    monkeypatch.setattr(module, "KEPT_AFTER", 1)
+    told: list[int] = []
+    with pytest.raises(Stop):
+        fine_tune(trainer(settings), tuning, lambda epoch, loss: told.append(epoch), Kept(tmp_path, stop_after=1))
+    second = trainer(settings)
+    assert fine_tune(second, tuning, lambda epoch, loss: told.append(epoch), Kept(tmp_path)) == losses
+    assert told == [1, 2, 3]
+    assert all(torch.equal(p, parameters(second)[name]) for name, p in parameters(whole).items())
+
+
+@pytest.mark.parametrize(("batches", "saves"), [(1, 2), (4, 1), (100, 0)])
+def test_it_is_kept_after_so_many_batches_but_not_at_the_end(
+    batches: int, saves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three epochs of three batches."""
+    monkeypatch.setattr(module, "KEPT_AFTER", batches)
+    kept = Kept(tmp_path)
+    fine_tune(trainer(PAPER), KEPT.of(PAPER), lambda epoch, loss: None, kept)
+    assert kept.saves == saves
 
 
 def test_every_epochs_loss_is_told_and_falls() -> None:

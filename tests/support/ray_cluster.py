@@ -2,9 +2,10 @@
 
     python tests/support/ray_cluster.py TEMP NODES   prints the address, then answers each line of input with a line:
     kill    SIGKILL to a process that holds an actor of a tagging run: its id
-    lose    the end, without a word to it, of a node that holds such an actor, or a worker of a training, and of all its
-            processes: what is left
-    actor X, reader X    SIGKILL to the process of one that X, from 0 to 1, chooses: its id, or none if there is none
+    lose    the end, without a word to it, of a node that holds such an actor, or a trainer or scorer, and of all its
+            processes: what is left, or none if there is no such node
+    actor X, reader X, trainer X, scorer X
+            SIGKILL to the process of one that X, from 0 to 1, chooses: its id, or none if there is none
     node X  the end of one of the nodes, and another in its place: its id
     add     another node: how many there are
 
@@ -20,7 +21,8 @@ from typing import Any
 from ray.cluster_utils import Cluster
 
 SIZE = {"object_store_memory": 80 * 2**20}
-ACTORS, READERS, WORKERS = (b"TagActor", b"Predictor"), (b"read_shards",), (b"RayTrainWorker",)
+ACTORS, TRAINERS, SCORERS = (b"TagActor", b"Predictor"), (b"RayTrainWorker",), (b"Scorer",)
+NAMES = {"reader": (b"read_shards",), "trainer": TRAINERS, "scorer": SCORERS, "lose": ACTORS + TRAINERS + SCORERS}
 
 
 def processes(names: tuple[bytes, ...] = ACTORS) -> dict[int, int]:
@@ -66,8 +68,8 @@ def answer(cluster: Cluster, raylets: dict[int, Any], what: str, chance: float) 
     if what == "add":
         raylets.update([added(cluster)])
         return len(raylets)
-    names = READERS if what == "reader" else ACTORS + WORKERS if what == "lose" else ACTORS
-    found = sorted((pid, parent) for pid, parent in processes(names).items() if parent in raylets)
+    known = processes(NAMES.get(what, ACTORS))
+    found = sorted((pid, parent) for pid, parent in known.items() if parent in raylets)
     if not found:
         return "none"
     pid, raylet = found[int(chance * len(found))]
