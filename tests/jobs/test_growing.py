@@ -104,9 +104,11 @@ def require_rows(folder: Path, uri: str) -> None:
 def test_a_pool_of_actors_grows_with_the_cluster_and_the_rows_are_the_same(
     one_node: Cluster, tiny_bundle: str, tmp_path: Path
 ) -> None:
+    """With a reader before it, on a machine of its own."""
+    one_node.ask("add")
     write_documents(tmp_path / "in.jsonl", 200)
     output = tmp_path / "out"
-    with Driver(tagging(one_node.address, tiny_bundle, tmp_path), tmp_path / "log") as driver:
+    with Driver(tagging(one_node.address, tiny_bundle, tmp_path, readers=1), tmp_path / "log") as driver:
         driver.wait_until(lambda: len(workers(output)) > 10)
         assert len(set(workers(output))) == 1
         one_node.ask("add")
@@ -116,14 +118,14 @@ def test_a_pool_of_actors_grows_with_the_cluster_and_the_rows_are_the_same(
 
 
 def test_a_pool_that_may_grow_asks_for_machines(tiny_bundle: str, tmp_path: Path) -> None:
-    """One for an actor and one for a reader come because the run waits for them, the third while it goes on."""
+    """The first comes because the run waits for it, the second while it goes on."""
     write_documents(tmp_path / "in.jsonl", 300)
     with (
-        from_zero(machines=3, cpus=1) as address,
-        Driver(tagging(address, tiny_bundle, tmp_path, readers=1), tmp_path / "log") as driver,
+        from_zero(machines=2, cpus=1) as address,
+        Driver(tagging(address, tiny_bundle, tmp_path), tmp_path / "log") as driver,
     ):
         driver.wait()
-    assert "waiting for machines: 1 actor(s) and 1 reader(s)" in (tmp_path / "log").read_text()
+    assert "waiting for machines: 1 actor(s)" in (tmp_path / "log").read_text()
     assert len(set(workers(tmp_path / "out"))) == 2
     require_rows(tmp_path, tiny_bundle)
 
