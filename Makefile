@@ -18,7 +18,7 @@ demo: setup      ## meta-train, evaluate on five languages, tag a small crawl, s
 test: setup lint ## all tests but those of the next two; those that need a GPU skip themselves
 	$(RUN)python -m pytest --numprocesses 2 --dist loadfile -m "not cluster and not hosts"
 
-test-cluster: setup ## clusters of several processes, their ports and kills, a Prometheus where there is one; about a quarter of an hour
+test-cluster: setup ## clusters of several processes, their ports and kills, a Prometheus where there is one; about twenty minutes
 	$(RUN)python -m pytest -m cluster
 
 test-hosts: setup ## as root on Debian: three hosts, their `ray up` and what befalls them, the image's steps in a bare system; half an hour

@@ -17,6 +17,7 @@ from typing import Any
 
 import ray
 
+from jobs.common.options import fewest, greatest
 from jobs.common.room import Room
 from jobs.common.session import connect
 from jobs.planning.plan import plan
@@ -70,16 +71,16 @@ def bulk_tag(job: Job, *, address: str | None = None, instead: Instead | None = 
 
 def cpus(job: Job) -> int:
     """Logical CPUs for a Ray on this machine: two are spare, for looking through the input."""
-    return max(job.actors + (job.readers or 0), os.cpu_count() or 1) + SPARE
+    return max(greatest(job.actors) + (job.readers or 0), os.cpu_count() or 1) + SPARE
 
 
 def room(job: Job) -> Room:
-    """For actors and readers, which would wait for ever where there is none."""
-    who, options = f"{job.actors} actor(s)", "--actors"
+    """For the least of actors, and readers, which would wait for ever where there is none."""
+    actors, options = fewest(job.actors), "--actors"
+    who = f"{actors} actor(s)"
     if job.readers:
         who, options = f"{who} and {job.readers} reader(s)", "--actors or --readers"
-    gpus = job.actors if job.gpu else 0
-    return Room(who, job.actors + (job.readers or 0), gpus, options, job.wait_minutes)
+    return Room(who, actors + (job.readers or 0), actors if job.gpu else 0, options, job.wait_minutes)
 
 
 def _planned(job: Job, found: Input, address: str | None) -> tuple[Job, list[Shard]]:

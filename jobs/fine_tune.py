@@ -16,7 +16,7 @@ from typing import Any
 import ray
 
 from jobs.common.config import OptionsParser
-from jobs.common.options import add_engine_option
+from jobs.common.options import add_engine_option, greatest, in_words
 from jobs.common.progress import Tell, told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
@@ -47,7 +47,7 @@ def tune(job: Job, tell: Tell = say) -> dict[str, Any]:
     """
     if (manifest := job.written(job.output)) is not None:
         return manifest
-    with told(tell) as board:
+    with told(tell, machines=True) as board:
         fit(job, job.name(), worker, {"job": ray.put(job), "board": board})
     return json.loads(storage.read_bytes(storage.join(job.output, storage.MANIFEST)))  # type: ignore[no-any-return]
 
@@ -57,9 +57,9 @@ def worker(config: Mapping[str, Any]) -> None:
     from jobs.training.checkpoints import RayCheckpoints  # late: torch comes along
 
     job: Job = ray.get(config["job"])
-    device = device_of_worker(job)
-    facts = {"workers": job.workers, "config": job.config}
     post = config["board"].post.remote
+    device = device_of_worker(job, post)
+    facts = {"workers": job.workers, "config": job.config}
     job.run(job.output, RayCheckpoints(lambda metrics: None), device=device, tell=post, facts=facts)
 
 
@@ -109,8 +109,8 @@ def _sentences(options: Any, seed: int) -> list[corpora.Sentence]:
 
 def main() -> None:
     job, address = parse()
-    connect(address, cpus=job.workers + 1, room=job.room)
-    say(f"fine-tuning {job.start} on {len(job.train)} sentences of {job.corpus}, {job.workers} worker(s)")
+    connect(address, cpus=greatest(job.workers) + 1, room=job.room)
+    say(f"fine-tuning {job.start} on {len(job.train)} sentences of {job.corpus}, {in_words(job.workers)} worker(s)")
     tune(job)
     say(f"bundle at {job.output}")
 

@@ -20,7 +20,7 @@ import ray
 
 from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
-from jobs.common.options import add_engine_option
+from jobs.common.options import add_engine_option, greatest, in_words
 from jobs.common.progress import Tell, told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
@@ -49,7 +49,7 @@ def meta_train(job: Job, tell: Tell = say) -> dict[str, Any]:
     """
     if (manifest := job.written(job.output)) is not None:
         return manifest
-    with told(tell) as board:
+    with told(tell, machines=True) as board:
         fit(job, job.name(), worker, {"job": ray.put(job), "board": board})
     return json.loads(storage.read_bytes(storage.join(job.output, storage.MANIFEST)))
 
@@ -61,8 +61,8 @@ def worker(config: Mapping[str, Any]) -> None:
         from jobs.training.checkpoints import RayCheckpoints
 
     job: Job = ray.get(config["job"])
-    device = device_of_worker(job)
     post = config["board"].post.remote
+    device = device_of_worker(job, post)
     facts = {"workers": job.workers, "config": job.config}
     job.run(job.output, RayCheckpoints(lambda m: post(dev_line(m))), device=device, tell=post, facts=facts)
 
@@ -80,8 +80,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
 
 def main() -> None:
     job, address = parse()
-    connect(address, cpus=job.workers + 1, room=job.room)
-    say(f"meta-training {job.name()}: {len(job.train)} source sentences, {job.workers} worker(s)")
+    connect(address, cpus=greatest(job.workers) + 1, room=job.room)
+    say(f"meta-training {job.name()}: {len(job.train)} source sentences, {in_words(job.workers)} worker(s)")
     say(best_line(meta_train(job), job.output))
 
 

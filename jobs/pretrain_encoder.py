@@ -23,10 +23,11 @@ from typing import Any
 
 from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
+from jobs.common.options import greatest
 from jobs.common.progress import told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
-from jobs.training.trainer import device_of_worker, trainer
+from jobs.training.trainer import device_of_worker, fit
 from metaner_core import storage
 from metaner_core.checked import overrides
 from metaner_core.command import EVERY_SECONDS, run, say
@@ -58,8 +59,8 @@ class Job(TrainingRun):
     def __post_init__(self) -> None:
         if (self.texts is None) == (self.packed is None):
             raise ValueError("give either text (--text, --translations) or --packed")
-        if self.settings.batch < self.workers:
-            raise ValueError(f"batch is {self.settings.batch} for {self.workers} workers: each needs a sequence")
+        if self.settings.batch < (most := greatest(self.workers)):
+            raise ValueError(f"batch is {self.settings.batch} for {most} workers: each needs a sequence")
         require_other(self.settings, self.output)
 
 
@@ -83,8 +84,8 @@ def pretrain(job: Job) -> dict[str, Any]:
 
     name = run_name(job.settings, manifest["fingerprint"])
     storage.require_unused(job.output, "encoder", run=name)
-    with told() as board:
-        trainer(job, name, worker, {"job": job, "packed": packed, "board": board}).fit()
+    with told(machines=True) as board:
+        fit(job, name, worker, {"job": job, "packed": packed, "board": board})
     return json.loads(storage.read_bytes(storage.join(job.output, FACTS)))
 
 
@@ -110,8 +111,8 @@ def worker(config: Mapping[str, Any]) -> None:
         from metaner_core.pretrain.state import facts, run_name, written
 
     job: Job = config["job"]
-    device = device_of_worker(job)
     post = config["board"].post.remote if workers.rank() == 0 else lambda line: None
+    device = device_of_worker(job, post)
     with storage.local_copy(config["packed"]) as local:
         packed = open_packed(local)
         trainer = Pretrainer(packed, job.settings, device, speed_lines(job.settings, post, every=EVERY_SECONDS))
@@ -150,7 +151,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
 
 def main() -> None:
     job, address = parse()
-    connect(address, cpus=job.workers + 1, room=job.room)
+    connect(address, cpus=greatest(job.workers) + 1, room=job.room)
     made = pretrain(job)
     from metaner_core.pretrain.loop import checkpoint_line
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jobs.common.address import require_storage
+from jobs.common.options import OneOrTwo, as_many
 from metaner_core import storage
 from metaner_core.command import CommandParser
 
@@ -127,6 +128,9 @@ def _wanted(action: argparse.Action, value: Any) -> str | None:
         return None
     if isinstance(action, argparse._AppendAction):
         return _wanted_of_several(action, value)
+    if isinstance(action, OneOrTwo):
+        numbers = value if isinstance(value, list) and value else [value]
+        return None if all(type(n) is int for n in numbers) else "a whole number, or a list of the least and the most"
     if action.nargs == "+":
         one = argparse.Namespace(nargs=None, type=action.type, choices=action.choices, const=None)
         right = isinstance(value, list) and value and not any(_wanted(one, v) for v in value)  # type: ignore[arg-type]
@@ -152,6 +156,8 @@ def _wanted_of_several(action: argparse.Action, value: Any) -> str | None:
 
 def _expanded(action: argparse.Action, value: Any) -> Any:
     """The value as argparse would have it."""
+    if isinstance(action, OneOrTwo):
+        return as_many(value)
     if not isinstance(action, argparse._AppendAction) or not isinstance(value, dict):
         return action.const if value is True and action.nargs != 0 else value
     if action.nargs == "+":

@@ -10,7 +10,7 @@ import ray
 from ray.actor import ActorHandle
 from rich.progress import BarColumn, Progress, TextColumn
 
-from jobs.common.machines import here
+from jobs.common.machines import Machines, here
 from metaner_core.command import EVERY_SECONDS, say
 from metaner_core.report.units import duration
 
@@ -49,14 +49,21 @@ class Board:
 
 
 @contextmanager
-def told(tell: Tell = say, watch: Watch | None = None) -> Iterator[ActorHandle]:
-    """A board whose lines go to `tell` while the block runs, and whose sums go to `watch` every so often."""
+def told(tell: Tell = say, watch: Watch | None = None, *, machines: bool = False) -> Iterator[ActorHandle]:
+    """A board whose lines go to `tell` while the block runs, and whose sums go to `watch` every so often.
+
+    machines: tell of those that come and those that are lost, too.
+    """
     options = {"num_cpus": 0, "scheduling_strategy": here()}
     board: ActorHandle = ray.remote(Board).options(**options).remote()  # type: ignore[assignment, union-attr]
     done = threading.Event()
 
+    known = Machines() if machines else None
+
     def follow() -> None:
         while not done.wait(POLL_SECONDS):
+            for change in known.changes() if known else ():
+                tell(change)
             _tell(board, tell, watch)
 
     thread = threading.Thread(target=follow, daemon=True)

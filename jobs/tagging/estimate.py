@@ -15,6 +15,7 @@ import pyarrow as pa
 import ray
 
 from jobs.common.imports import gc_paused
+from jobs.common.options import fewest, greatest
 from jobs.common.session import got
 from jobs.tagging.job import Job, as_its_bundle, with_lines
 from jobs.tagging.stages.pipeline import with_readers
@@ -24,6 +25,7 @@ from metaner_core.command import say
 from metaner_core.reading.files import Cutter, Stretch, documents, read
 from metaner_core.reading.source import Input, find
 from metaner_core.report.estimate import Estimate, Sampled, estimate
+from metaner_core.report.units import duration
 from metaner_core.text import schema
 
 FILES = 64
@@ -32,7 +34,10 @@ SEED = 0
 
 
 def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Estimate:
-    """Tag so many documents on one actor of the connected Ray. price: of one actor for an hour."""
+    """Tag so many documents on one actor of the connected Ray. price: of one actor for an hour.
+
+    Where the number of actors may grow, it is that of the most for all of the time; what the least would take is said.
+    """
     require_enough(documents)
     model = manifests.read(job.bundle)
     manifests.require_usable(job.bundle, model)
@@ -56,15 +61,12 @@ def estimate_run(job: Job, *, documents: int, price: float | None = None) -> Est
     sample, startup = got(actor.tag.remote(places))
     wanted = min(total, job.limit or total)
     text = round(sum(size for _, size, _ in looked) / some * wanted)
-    return estimate(
-        sample,
-        documents=wanted,
-        text_bytes=text,
-        shards=1 + text // job.shard_bytes,
-        actors=job.actors,
-        price=price,
-        startup_seconds=startup,
-    )
+    run: dict[str, Any] = {"documents": wanted, "text_bytes": text, "shards": 1 + text // job.shard_bytes}
+    run |= {"price": price, "startup_seconds": startup}
+    if (least := fewest(job.actors)) < greatest(job.actors):
+        hours = estimate(sample, actors=least, **run).hours.expected
+        say(f"on {least} actor(s), if no more find room: {duration(3600 * hours)}; on all of them:")
+    return estimate(sample, actors=greatest(job.actors), **run)
 
 
 def require_enough(documents: int) -> None:
@@ -153,4 +155,4 @@ def seconds(job: Job, clock: Sequence[float]) -> float:
     reading, tagging, writing = (after - before for before, after in itertools.pairwise(clock))
     if not job.readers:
         return reading + tagging + writing
-    return max(tagging, (reading + writing) * job.actors / job.readers)
+    return max(tagging, (reading + writing) * greatest(job.actors) / job.readers)

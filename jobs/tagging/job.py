@@ -12,7 +12,7 @@ from typing import Any
 
 from jobs.common.config import OptionsParser
 from jobs.common.differences import differences
-from jobs.common.options import add_ray_options
+from jobs.common.options import Many, OneOrTwo, add_ray_options, greatest, wrong
 from jobs.common.room import WAIT_MINUTES
 from jobs.planning.shards import MANIFEST, RUN
 from metaner_core import storage
@@ -41,6 +41,7 @@ class Job:
     each word over all labels, in the rows. keep_unadapted: those before adapting, too. limit: only the first so many
     documents. shard_mb: text in one shard, and so in one file of the output; up to as much is done again after a
     crash. batch_size: documents whose sentences go through the model together: the more, the more they share.
+    actors: so many, or the least and the most: then the run begins with the least, and takes more as it finds room.
     engine, precision: as in metaner_core.engine.config. stall_minutes: without any progress, then the job ends.
     wait_minutes: for room on the cluster. every_seconds: between two lines of progress. config: the options that it was
     started with, for the manifest.
@@ -56,7 +57,7 @@ class Job:
     limit: int | None = None
     shard_mb: float = 8
     partition_by_language: bool = False
-    actors: int = 1
+    actors: Many = 1
     readers: int | None = None
     gpu: bool = False
     threads: int = 1
@@ -70,7 +71,7 @@ class Job:
 
     def __post_init__(self) -> None:
         numbers = {name: getattr(self, name) for name in ("actors", "threads", "batch_size", "limit")}
-        bad = [f"{name} is {n}; least is 1" for name, n in numbers.items() if n is not None and n < 1]
+        bad = [problem for name, n in numbers.items() if n is not None and (problem := wrong(name, n))]
         bad += [f"readers is {self.readers}; least is 0"] if (self.readers or 0) < 0 else []
         numbers = {name: getattr(self, name) for name in ("shard_mb", "stall_minutes", "every_seconds")}
         bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if not 0 < n < math.inf]
@@ -91,8 +92,8 @@ class Job:
 
     @property
     def ahead(self) -> int:
-        """Shards at most that readers have begun and no actor yet: as many as there are readers and actors."""
-        return (self.readers or 0) + self.actors
+        """Shards at most that readers have begun and no actor yet: as many as there are readers and actors, at most."""
+        return (self.readers or 0) + greatest(self.actors)
 
     def settings(self) -> dict[str, Any]:
         """How it runs, without what it reads and writes."""
@@ -208,7 +209,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--precision", default="fp32", choices=PRECISIONS, help=changes)
     group = parser.add_argument_group("how it runs; none of this changes what comes out")
     group.add_argument("--engine", default="batched", choices=KINDS, help="reference: one sentence at a time, to check")
-    group.add_argument("--actors", type=int, default=1, help="copies of the model (default: 1)")
+    copies = "copies of the model; MIN MAX: so many to begin with, and more as the cluster has room (default: 1)"
+    group.add_argument("--actors", action=OneOrTwo, default=1, help=copies)
     ready = "tasks on CPUs that make text ready for actors (default: with --gpu what fits the cluster's CPUs, else 0)"
     group.add_argument("--readers", type=int, help=ready)
     group.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")

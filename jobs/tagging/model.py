@@ -6,6 +6,7 @@ import torch
 from ray.actor import ActorHandle
 
 from jobs.common.device import device
+from jobs.common.options import greatest
 from jobs.common.session import refusing
 from jobs.tagging.job import Job
 from jobs.tagging.supervisor import ask
@@ -28,7 +29,7 @@ def load(job: Job, tell: Callable[[int], object] = silent) -> Bundle:
 
 def load_watched(job: Job, supervisor: ActorHandle, tell: Callable[[int], object]) -> Bundle:
     """`load`, with its engine, by an actor of a run: the supervisor hears of it, and why if that cannot be."""
-    ask(supervisor.enter.remote(job.actors))
+    ask(supervisor.enter.remote(greatest(job.actors)))
     with refusing(lambda why: ask(supervisor.refuse.remote(why))):
         loaded = load(job, tell)
         _ = loaded.engine  # made now: it may refuse the precision

@@ -67,6 +67,7 @@ class Supervisor:
         self.begun = False
         self.refusal: str | None = None
         self.loading = 0  # actors that load the bundle, or ended while they did
+        self._actors = 0  # that there should be, at most
         self.counts = Counter[str]()
         self.deaths = self.found_out = 0
         self.heard = time.monotonic()
@@ -79,9 +80,10 @@ class Supervisor:
         self._metrics = Metrics()
 
     def enter(self, actors: int) -> None:
-        """An actor, of so many that there should be, is going to load the bundle. Raises RuntimeError when too many
-        before it did not come to the end of that: Ray would start another for ever."""
+        """An actor, of so many at most that there should be, is going to load the bundle. Raises RuntimeError when too
+        many before it did not come to the end of that: Ray would start another for ever."""
         self.loading += 1
+        self._actors = actors
         if (ended := self.loading - actors) >= MOST_DEATHS:
             self.refuse(
                 f"{ended} actors ended while they loaded the bundle. If they ran out of memory, "
@@ -90,8 +92,9 @@ class Supervisor:
             raise RuntimeError(self.refusal)
 
     def loaded(self) -> None:
-        """One has loaded it."""
-        self.loading -= 1
+        """One has loaded it: so it can be done, and those that ended before are forgotten, on machines that were lost
+        as on others."""
+        self.loading = max(0, min(self.loading, self._actors) - 1)
 
     def refuse(self, why: str) -> None:
         """An actor cannot load the bundle, by a fault of the user's."""

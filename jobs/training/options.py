@@ -5,18 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.common.options import add_ray_options, require_at_least, room
+from jobs.common.options import Many, OneOrTwo, add_ray_options, require_at_least, room
 from jobs.common.room import Room
 from metaner_core import storage
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """Where one training run puts things and what it runs on. None of this changes what it computes."""
+    """Where one training run puts things and what it runs on. None of this changes what it computes.
+
+    workers: so many, or the least and the most: then as many as the cluster has machines for, fewer after one is lost,
+    more when others come.
+    """
 
     output: str
     storage: str
-    workers: int = 1
+    workers: Many = 1
     gpu: bool = False
     threads: int = 1
     max_failures: int = 2
@@ -28,9 +32,15 @@ def add_training_options(parser: argparse.ArgumentParser, *, output: str, storag
     """output, storage: what goes there."""
     parser.add_argument("--output", required=True, help=f"{output}: an unused folder or s3:// prefix")
     parser.add_argument("--storage", default="out/runs", help=f"{storage}: folder or s3:// prefix")
-    parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (default: 1)")
+    workers = "Ray Train workers; MIN MAX: as many as the cluster has machines for, as they come and go (default: 1)"
+    parser.add_argument("--workers", action=OneOrTwo, default=1, help=workers)
     parser.add_argument("--threads", type=int, default=1, help="threads of a worker without GPU (default: 1)")
-    parser.add_argument("--max-failures", type=int, default=2, help="crashed workers to recover from (default: 2)")
+    parser.add_argument(
+        "--max-failures",
+        type=int,
+        default=2,
+        help="crashes of workers, lost machines among them, to recover from; -1: any number (default: 2)",
+    )
     add_ray_options(parser)
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobs.common.imports import gc_paused
+from jobs.common.options import greatest, in_words
 from jobs.training.options import TrainingRun
 from metaner_core import storage
-from metaner_core.command import USERS_ERRORS
+from metaner_core.command import USERS_ERRORS, Ended
 
 if TYPE_CHECKING:
     import torch
@@ -14,14 +15,33 @@ if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
 
 
+# Between two looks whether there is room for more workers. To take them all begin again from the newest checkpoint, so
+# machines that come one after another should be taken together.
+GROW_SECONDS = 300.0
+# Ray counts machines whole, whoever uses them, and a lost one for up to 20 seconds: then workers may not find the room
+# that was counted on. Each try to start them takes a minute.
+STARTS = 30
+
+
 def fit(job: TrainingRun, name: str, worker: Callable[[Mapping[str, Any]], None], config: Mapping[str, Any]) -> None:
-    """Run `worker(config)` on each of the job's workers. name: see `trainer`. Raises users' errors as they are."""
-    from ray.train import WorkerGroupError  # late: seconds, and what is wrong so far is told at once
+    """Run `worker(config)` on each of the job's workers. name: see `trainer`.
+
+    Raises users' errors as they are; Ended when workers whose number may change do not find the room that Ray counts.
+    """
+    from ray.train import ControllerError, WorkerGroupError  # late: seconds, and what is wrong so far is told at once
 
     try:
         trainer(job, name, worker, config).fit()
     except WorkerGroupError as error:
         raise _users_error(error) from error
+    except ControllerError as error:
+        if isinstance(job.workers, int) or not type(error.controller_failure).__name__.startswith("WorkerGroupStartup"):
+            raise
+        raise Ended(
+            f"{in_words(job.workers)} workers: more than {STARTS} times there was no room for as many as the cluster's "
+            "machines should carry. On machines that do other work too give one number of --workers, or a smaller MAX; "
+            "the same command goes on from the newest checkpoint"
+        ) from error
 
 
 def _users_error(error: "WorkerGroupError") -> Exception:
@@ -46,23 +66,41 @@ def trainer(
         worker,
         train_loop_config=dict(config),
         torch_config=OwnNetwork(backend="nccl" if job.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources),
+        scaling_config=ScalingConfig(use_gpu=job.gpu, resources_per_worker=resources, **_workers(job)),
         run_config=RunConfig(
             name=name,
             storage_path=path,
             storage_filesystem=fs,
-            failure_config=FailureConfig(max_failures=job.max_failures),
+            failure_config=FailureConfig(max_failures=job.max_failures, **_starts(job)),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
 
 
-def device_of_worker(job: TrainingRun) -> "torch.device":
-    """What a worker trains on: the GPU that Ray Train gave it, else its CPU, with the job's threads."""
+def _workers(job: TrainingRun) -> dict[str, Any]:
+    """How many, as Ray Train's ScalingConfig wants it."""
+    if isinstance(job.workers, int):
+        return {"num_workers": job.workers}
+    return {"num_workers": job.workers, "elastic_resize_monitor_interval_s": GROW_SECONDS}
+
+
+def _starts(job: TrainingRun) -> dict[str, Any]:
+    """How often workers may not come to be, as Ray Train's FailureConfig wants it: without end where all are needed."""
+    return {} if isinstance(job.workers, int) else {"controller_failure_limit": STARTS}
+
+
+def device_of_worker(job: TrainingRun, tell: Callable[[str], object]) -> "torch.device":
+    """What a worker trains on: the GPU that Ray Train gave it, else its CPU, with the job's threads.
+
+    tell: takes, on rank 0, how many workers there are where that may change.
+    """
     with gc_paused():  # late: the driver needs none of it
         import torch
+        from ray.train import get_context
         from ray.train.torch import get_device
 
+    if not isinstance(job.workers, int) and get_context().get_world_rank() == 0:
+        tell(f"{get_context().get_world_size()} worker(s) of at most {greatest(job.workers)}")
     if job.gpu:
         return get_device()
     torch.set_num_threads(job.threads)

@@ -38,10 +38,14 @@ def options(start: str, data: str, output: Path, *more: str) -> list[str]:
 def test_two_workers_give_the_bundle_of_one_process(
     ray_local: None, tiny_bundle: str, data: str, tmp_path: Path
 ) -> None:
-    job = parse(options(tiny_bundle, data, tmp_path, "--corpus=conll2002-es", "--share=50", "--workers=2", *HOW))[0]
+    """There might be one: there is room for two."""
+    given = ["--corpus=conll2002-es", "--share=50", "--workers", "1", "2", *HOW]
+    job = parse(options(tiny_bundle, data, tmp_path, *given))[0]
     assert list(job.train) == drawn(corpora.load("conll2002-es", "train", data=data), 50, 0)
     assert len(job.train) == 20
-    manifest = tune(job)
+    lines: list[str] = []
+    manifest = tune(job, lines.append)
+    assert lines[0] == "2 worker(s) of at most 2"
     assert (manifest["tuned"]["share"], manifest["tuned"]["corpus"]) == (50, "conll2002-es")
     FineTuning(start=job.start, train=job.train, tuning=job.tuning).run(
         str(tmp_path / "alone"), tell=lambda line: None, facts={}

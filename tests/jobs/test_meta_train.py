@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from ray.util.placement_group import placement_group, remove_placement_group
 from safetensors.torch import load_file
 
 from jobs.meta_train import Job, meta_train, parse
 from metaner_core import storage
 from metaner_core.bundles import bundle
 from metaner_core.bundles.prepare import prepare
+from metaner_core.command import Ended
 from metaner_core.data import corpora
 from metaner_core.data.columns import Sentence
 from metaner_core.engine import meta_training
@@ -111,6 +113,19 @@ def test_what_a_worker_finds_wrong_reaches_the_user(ray_local: None, encoder: st
     deep = preset("demo", frozen_layers=9)
     with pytest.raises(ValueError, match="frozen_layers is 9, but the encoder has 3 layers"):
         meta_train(job(tmp_path, settings=deep, encoder=encoder, max_failures=0))
+
+
+def test_workers_that_never_find_the_room_that_is_counted_on_end_the_job(
+    ray_local: None, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray counts what machines have, not what is free of it."""
+    monkeypatch.setattr("jobs.training.trainer.STARTS", 1)
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "3")
+    other = placement_group([{"CPU": 1}])
+    assert other.wait(30)
+    with pytest.raises(Ended, match=r"1 to 6 workers: more than 1 times there was no room .*one number of --workers"):
+        meta_train(job(tmp_path, encoder=encoder, workers=(1, 6)))
+    remove_placement_group(other)
 
 
 def test_train_without_dev_is_refused() -> None:

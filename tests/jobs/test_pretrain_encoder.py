@@ -80,5 +80,6 @@ def test_text_and_packed_text_exclude_each_other(arguments: str) -> None:
 
 
 def test_a_worker_without_a_sequence_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="batch is 2 for 3 workers"):
-        job(tmp_path, packed="somewhere", workers=3, settings=PretrainSettings(batch=2))
+    for workers in (3, (1, 3)):
+        with pytest.raises(ValueError, match="batch is 2 for 3 workers"):
+            job(tmp_path, packed="somewhere", workers=workers, settings=PretrainSettings(batch=2))

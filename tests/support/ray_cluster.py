@@ -7,6 +7,7 @@
     actor X, reader X, trainer X, scorer X
             SIGKILL to the process of one that X, from 0 to 1, chooses: its id, or none if there is none
     node X  the end of one of the nodes, and another in its place: its id
+    add     another node: how many there are
 
 The head has no CPU, so that actors live on the other nodes, of one CPU each. Ends with its input.
 """
@@ -64,6 +65,9 @@ def answer(cluster: Cluster, raylets: dict[int, Any], what: str, chance: float) 
         cluster.remove_node(raylets.pop(raylet), allow_graceful=False)
         raylets.update([added(cluster)])
         return raylet
+    if what == "add":
+        raylets.update([added(cluster)])
+        return len(raylets)
     known = processes(NAMES.get(what, ACTORS))
     found = sorted((pid, parent) for pid, parent in known.items() if parent in raylets)
     if not found:

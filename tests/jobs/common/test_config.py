@@ -40,6 +40,27 @@ def test_keys_are_the_options_names(tmp_path: Path) -> None:
     assert vars(found) == vars(same)
 
 
+@pytest.mark.parametrize(("toml", "many"), [("3", 3), ("[3]", 3), ("[2, 8]", (2, 8))])
+def test_how_many_there_should_be_is_a_number_or_a_list_of_two(tmp_path: Path, toml: str, many: Any) -> None:
+    needed = ["--bundle=b", "--input=i", "--output=o"]
+    (tmp_path / "run.toml").write_text(f"actors = {toml}")
+    found = parse([*needed, "--config", str(tmp_path / "run.toml")])
+    assert job(found).actors == many
+    again = {"config": json.loads(json.dumps(job(found).config))}  # as a manifest holds it
+    (tmp_path / "manifest.json").write_text(json.dumps(again))
+    assert job(parse([*needed, "--config", str(tmp_path / "manifest.json")])).actors == many
+    assert job(parse([*needed, "--config", str(tmp_path / "run.toml"), "--actors", "1", "4"])).actors == (1, 4)
+
+
+@pytest.mark.parametrize("toml", ['"two"', "true", "[1, 2.5]", "[]"])
+def test_anything_else_is_refused(tmp_path: Path, toml: str) -> None:
+    (tmp_path / "run.toml").write_text(f"workers = {toml}")
+    with pytest.raises(
+        ValueError, match=r"workers is .*; it must be a whole number, or a list of the least and the most"
+    ):
+        meta_train(["--output=o", "--config", str(tmp_path / "run.toml")])
+
+
 def test_an_underscore_is_as_good_as_a_dash(tmp_path: Path) -> None:
     assert given(tmp_path, 'input = "a"\nshard_mb = 2.5').shard_mb == 2.5
 

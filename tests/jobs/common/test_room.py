@@ -1,16 +1,8 @@
 """Waiting for a cluster's machines: for whom, how long, what is said, and how it ends."""
 
-import contextlib
-import json
-import os
 import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +15,7 @@ from jobs.common import session
 from jobs.common.room import Room
 from jobs.evaluate import main as evaluate
 from jobs.meta_train import parse
+from tests.support.autoscaled import from_zero
 
 NEED = Room("2 actor(s)", 3, 2, "--actors", minutes=1)
 
@@ -118,63 +111,18 @@ def test_a_time_that_cannot_be_is_refused_before_any_ray(monkeypatch: pytest.Mon
         evaluate()
 
 
-HEAD = "ray.head.default"  # the name that Ray's provider of machines that are none gives it
-UNUSED = (
-    *(f"{when}_commands" for when in ("initialization", "setup", "head_setup", "worker_setup")),
-    *("head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files", "rsync_exclude", "rsync_filter"),
-)  # of an autoscaler's configuration, which has to have them
-
-
 @pytest.fixture
-def from_zero() -> Iterator[str]:
-    """A cluster of a head on which nothing runs and, when somebody asks, a machine of four CPUs. Its address."""
-    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: Ray's sockets are in it
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"{ray.util.get_node_ip_address()}:{port}"
-    worker = {"resources": {"CPU": 4}, "node_config": {}, "min_workers": 0, "max_workers": 1}
-    head = {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}
-    config = {
-        "cluster_name": "from-zero",
-        "provider": {"type": "fake_multinode", "gcs_address": address},
-        "available_node_types": {HEAD: head, "worker": worker},
-        "head_node_type": HEAD,
-        "max_workers": 1,
-        "idle_timeout_minutes": 5,
-        "upscaling_speed": 1.0,
-        **{name: {} for name in ("auth", "docker", "file_mounts")},
-        **{name: [] for name in UNUSED},
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--num-cpus=0", f"--port={port}"]
-    command += [f"--temp-dir={folder}", f"--autoscaling-config={folder / 'config.json'}", "--include-dashboard=false"]
-    env = {**os.environ, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
-    with (folder / "head.log").open("w") as log:
-        started = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
-    try:
-        until = time.monotonic() + 60
-        while "Ray runtime started" not in (folder / "head.log").read_text():
-            assert time.monotonic() < until, (folder / "head.log").read_text()
-            assert started.poll() is None, (folder / "head.log").read_text()
-            time.sleep(0.5)
+def one_of_four_cpus() -> Iterator[str]:
+    with from_zero(machines=1, cpus=4) as address:
         yield address
-    finally:
-        started.kill()
-        for line in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                if str(folder).encode() in line.read_bytes():
-                    os.kill(int(line.parent.name), signal.SIGKILL)
-        started.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.slow
 def test_a_job_waits_for_a_machine_that_comes_when_it_is_asked_for(
-    from_zero: str, tiny_bundle: str, tmp_path: Path
+    one_of_four_cpus: str, tiny_bundle: str, tmp_path: Path
 ) -> None:
     (tmp_path / "in.jsonl").write_text('{"text": "Angela Merkel besuchte Paris."}\n')
-    where = ["--bundle", tiny_bundle, "--input", str(tmp_path / "in.jsonl"), "--address", from_zero]
+    where = ["--bundle", tiny_bundle, "--input", str(tmp_path / "in.jsonl"), "--address", one_of_four_cpus]
 
     def tag(name: str, *options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "jobs.bulk_tag", *where, "--output", str(tmp_path / name), *options]

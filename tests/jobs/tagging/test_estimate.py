@@ -37,9 +37,12 @@ def test_files_are_drawn_from_as_often_as_they_have_documents() -> None:
     assert {file: round(n / 90) for file, n in drawn.items()} == {0: 1, 1: 3, 2: 6}
 
 
-def test_an_estimate_counts_all_documents_and_writes_nothing(ray_local: None, tiny_bundle: str, tmp_path: Path) -> None:
+def test_an_estimate_counts_all_documents_and_writes_nothing(
+    ray_local: None, tiny_bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On actors that may become more: with all of them, and a word about the least."""
     crawl(tmp_path / "in", 40, 25)
-    options = {"bundle": tiny_bundle, "output": str(tmp_path / "out"), "adapted": False, "actors": 3}
+    options = {"bundle": tiny_bundle, "output": str(tmp_path / "out"), "adapted": False, "actors": (1, 3)}
     found = estimate_run(Job(source=Source(uri=str(tmp_path / "in")), **options), documents=PLACES, price=2.0)
     assert (found.documents, found.sampled, found.places, found.actors) == (65, PLACES, PLACES, 3)
     assert found.sentences.expected == pytest.approx(130, rel=0.05)
@@ -47,6 +50,7 @@ def test_an_estimate_counts_all_documents_and_writes_nothing(ray_local: None, ti
     assert found.cost.expected == pytest.approx(2.0 * 3 * found.hours.expected)
     assert found.cost.low <= found.cost.expected <= found.cost.high
     assert not (tmp_path / "out").exists()
+    assert "on 1 actor(s), if no more find room: " in capsys.readouterr().out
 
 
 def test_too_small_a_sample_is_refused(tmp_path: Path) -> None:

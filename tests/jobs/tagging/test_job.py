@@ -56,6 +56,7 @@ def test_every_bad_number_is_reported_at_once() -> None:
 def test_the_same_run_is_taken_up_again(tmp_path: Path) -> None:
     started = claim(str(tmp_path / "out"), make(tmp_path))
     assert claim(str(tmp_path / "out"), make(tmp_path, actors=7, batch_size=3, threads=2, every_seconds=1)) == started
+    assert claim(str(tmp_path / "out"), make(tmp_path, actors=(2, 7))) == started
 
 
 def test_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def test_actors_that_end_as_they_load_the_bundle_end_the_job() -> None:
     assert "fewer --actors" in (supervisor.beginning()[1] or "")
 
 
+def test_those_that_ended_before_one_has_loaded_the_bundle_are_forgotten() -> None:
+    """In a pool that grows for days machines are lost at any moment."""
+    supervisor = Supervisor()
+    for _ in range(20):
+        supervisor.enter(3)  # ends with its machine
+        supervisor.enter(3)
+        supervisor.loaded()
+    assert supervisor.beginning() == (False, None)
+
+
 def test_another_shard_is_another_matter() -> None:
     supervisor = Supervisor()
     supervisor.start("s", "a")

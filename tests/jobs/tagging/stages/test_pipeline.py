@@ -10,7 +10,7 @@ from jobs import bulk_tag
 from jobs.tagging.estimate import seconds
 from jobs.tagging.job import Job, decisive, parse
 from jobs.tagging.job import job as job_of
-from jobs.tagging.stages.pipeline import with_readers
+from jobs.tagging.stages.pipeline import _pool, with_readers
 from metaner_core.reading.source import Source, find
 
 NEEDED = ["--input", "in.jsonl", "--bundle", "b", "--output", "out"]
@@ -30,6 +30,8 @@ def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"gpu": True, "actors": 2}, 4),  # two CPUs are the actors', two are spare
         ({"gpu": True, "actors": 7}, 0),
+        ({"gpu": True, "actors": (1, 7)}, 4),  # there are two GPUs
+        ({"gpu": True, "actors": (3, 7)}, 3),
         ({"actors": 2}, 0),
         ({"gpu": True, "readers": 1}, 1),
         ({"readers": 3}, 3),
@@ -45,6 +47,23 @@ def test_more_readers_than_the_cluster_carries_are_refused(eight_cpus: None) -> 
         ValueError, match=r"2 actor.* and 7 reader.* need 9 logical CPUs, this Ray has 8: set --actors or"
     ):
         bulk_tag.room(job(actors=2, readers=7)).require()
+
+
+def test_a_run_begins_with_the_least_of_its_actors(eight_cpus: None) -> None:
+    bulk_tag.room(job(actors=(2, 20), readers=6)).require()
+    with pytest.raises(ValueError, match=r"3 actor.* and 6 reader.* need 9 logical CPUs"):
+        bulk_tag.room(job(actors=(3, 20), readers=6)).require()
+
+
+@pytest.mark.parametrize(("actors", "shards", "sizes"), [(3, 9, (3, 3)), ((2, 5), 9, (2, 5)), ((2, 5), 1, (1, 1))])
+def test_a_pool_has_no_more_actors_than_there_are_shards(actors: Any, shards: int, sizes: tuple[int, int]) -> None:
+    pool = _pool(actors, [None] * shards)  # type: ignore[list-item]
+    assert (pool.min_size, pool.max_size) == sizes
+
+
+def test_a_ray_of_its_own_has_room_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert bulk_tag.cpus(job(actors=(2, 6), readers=1)) == 9
 
 
 def test_a_ray_of_its_own_has_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +96,4 @@ def test_an_estimate_goes_by_what_takes_longer_reading_or_tagging() -> None:
     assert seconds(job(readers=2), clock) == 4
     assert seconds(job(readers=2, actors=2), clock) == 8
     assert seconds(job(readers=16), clock) == 2
+    assert seconds(job(readers=2, actors=(1, 2)), clock) == 8
