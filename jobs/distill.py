@@ -23,6 +23,7 @@ import ray
 
 from jobs.common.config import OptionsParser
 from jobs.common.imports import gc_paused
+from jobs.common.options import greatest, in_words
 from jobs.common.progress import Tell, told
 from jobs.common.session import connect
 from jobs.training.options import TrainingRun, add_training_options, training_run
@@ -49,7 +50,7 @@ def distill(job: Job, tell: Tell = say) -> dict[str, Any]:
     """
     if (manifest := job.written(job.output)) is not None:
         return manifest
-    with told(tell) as board:
+    with told(tell, machines=True) as board:
         fit(job, job.name(), worker, {"job": ray.put(job), "board": board})
     return json.loads(storage.read_bytes(storage.join(job.output, storage.MANIFEST)))  # type: ignore[no-any-return]
 
@@ -61,8 +62,8 @@ def worker(config: Mapping[str, Any]) -> None:
         from metaner_core.distilling.loop import checkpoint_line
 
     job: Job = ray.get(config["job"])
-    device = device_of_worker(job)
     post = config["board"].post.remote
+    device = device_of_worker(job, post)
     facts = {"workers": job.workers, "config": job.config}
     job.run(job.output, RayCheckpoints(lambda m: post(checkpoint_line(m))), device=device, tell=post, facts=facts)
 
@@ -80,8 +81,8 @@ def main() -> None:
     job, address = parse()
     manifest = job.written(job.output)  # what is wrong is told before a Ray is started
     if manifest is None:
-        connect(address, cpus=job.workers + 1, room=job.room)
-        say(f"distilling {job.name()} from {', '.join(job.tagged)}, {job.workers} worker(s)")
+        connect(address, cpus=greatest(job.workers) + 1, room=job.room)
+        say(f"distilling {job.name()} from {', '.join(job.tagged)}, {in_words(job.workers)} worker(s)")
         manifest = distill(job)
     say(ending(manifest, job.output))
 
