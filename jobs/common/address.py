@@ -7,12 +7,15 @@ import socket
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
+from metaner_core.command import say
 from metaner_core.storage import ENDPOINTS, endpoint
 from metaner_core.uris import is_remote
 
 TOLD = "--address (or RAY_ADDRESS)"
 GIVE = "give HOST:PORT of a running Ray's head (`ray start --head` prints it), auto, or local for a Ray of its own"
 SECONDS = 10.0
+AMAZON = "s3.amazonaws.com"
+PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 
 
 def require_answering(address: str, *, seconds: float = SECONDS) -> None:
@@ -30,8 +33,13 @@ def require_answering(address: str, *, seconds: float = SECONDS) -> None:
 
 def require_storage(values: Iterable[object], *, seconds: float = SECONDS) -> None:
     """values: of a command's options. Raises ValueError when one of them is in object storage, at an endpoint that the
-    user has set, and nobody listens there. Once a job runs, what is not answered is tried again instead."""
-    if (where := endpoint()) is None or not any(map(is_remote, _texts(values))):
+    user has set, and nobody listens there; says so of Amazon's, which may be reached in a way not seen from here.
+    Once a job runs, what is not answered is tried again instead."""
+    if not any(map(is_remote, _texts(values))):
+        return
+    if (where := endpoint()) is None:
+        if not any(os.environ.get(name) for name in PROXIES) and (error := _unheard(AMAZON, 443, seconds)):
+            say(f"{AMAZON} does not answer ({error}); if the storage is not Amazon's, set {ENDPOINTS[-1]}")
         return
     parts = urlsplit(where if "://" in where else f"https://{where}")
     port = parts.port or (80 if parts.scheme == "http" else 443)

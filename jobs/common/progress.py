@@ -54,7 +54,7 @@ def told(tell: Tell = say, watch: Watch | None = None, *, machines: bool = False
 
     machines: tell of those that come and those that are lost, too.
     """
-    options = {"num_cpus": 0, "scheduling_strategy": here()}
+    options = {"num_cpus": 0, "scheduling_strategy": here(), "max_restarts": -1, "max_task_retries": -1}
     board: ActorHandle = ray.remote(Board).options(**options).remote()  # type: ignore[assignment, union-attr]
     done = threading.Event()
 

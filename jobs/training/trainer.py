@@ -11,7 +11,7 @@ from metaner_core.command import USERS_ERRORS, Ended
 
 if TYPE_CHECKING:
     import torch
-    from ray.train import WorkerGroupError
+    from ray.train import ControllerError, WorkerGroupError
     from ray.train.torch import TorchTrainer
 
 
@@ -26,22 +26,37 @@ STARTS = 30
 def fit(job: TrainingRun, name: str, worker: Callable[[Mapping[str, Any]], None], config: Mapping[str, Any]) -> None:
     """Run `worker(config)` on each of the job's workers. name: see `trainer`.
 
-    Raises users' errors as they are; Ended when workers whose number may change do not find the room that Ray counts.
+    Raises users' errors as they are; Ended when a machine has no memory left, and when workers whose number may change
+    do not find the room that Ray counts.
     """
     from ray.train import ControllerError, WorkerGroupError  # late: seconds, and what is wrong so far is told at once
 
     try:
         trainer(job, name, worker, config).fit()
     except WorkerGroupError as error:
-        raise _users_error(error) from error
+        raise _without_memory(error) or _users_error(error) from error
     except ControllerError as error:
-        if isinstance(job.workers, int) or not type(error.controller_failure).__name__.startswith("WorkerGroupStartup"):
-            raise
-        raise Ended(
-            f"{in_words(job.workers)} workers: more than {STARTS} times there was no room for as many as the cluster's "
-            "machines should carry. On machines that do other work too give one number of --workers, or a smaller MAX; "
-            "the same command goes on from the newest checkpoint"
-        ) from error
+        raise _without_memory(error) or _without_room(job, error) or error from error
+
+
+def _without_memory(error: Exception) -> Ended | None:
+    """The end of a training whose processes Ray killed lest a machine run out of memory, as Ray's text says."""
+    if "running low on memory" not in str(error):
+        return None
+    return Ended(
+        "a machine ran low on memory, and Ray ended processes of this training there. Give it fewer --workers, a "
+        "smaller batch, or a machine that does less else; the same command goes on from the newest checkpoint"
+    )
+
+
+def _without_room(job: TrainingRun, error: "ControllerError") -> Ended | None:
+    if isinstance(job.workers, int) or not type(error.controller_failure).__name__.startswith("WorkerGroupStartup"):
+        return None
+    return Ended(
+        f"{in_words(job.workers)} workers: more than {STARTS} times there was no room for as many as the cluster's "
+        "machines should carry. On machines that do other work too give one number of --workers, or a smaller MAX; "
+        "the same command goes on from the newest checkpoint"
+    )
 
 
 def _users_error(error: "WorkerGroupError") -> Exception:

@@ -43,6 +43,8 @@ def read(uri: str, *, told: str | None = None) -> dict[str, Any]:
         if not storage.is_remote(uri) and not Path(storage.absolute(uri)).exists():
             raise FileNotFoundError(f"{name}: there is no such folder; {FOLDER}") from None
         lack = f"it has no {MANIFEST}; {FOLDER}"
+        if storage.is_remote(uri) and not storage.list_files(uri):
+            raise FileNotFoundError(f"{name}: there is nothing there, or no such bucket; {FOLDER}") from None
         raise FileNotFoundError(f"{name} is no bundle, or was not written to its end: {lack}") from None
     try:
         manifest = json.loads(content)

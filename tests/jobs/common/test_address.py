@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from jobs.common import address
 from jobs.common.address import require_answering, require_storage
 
 
@@ -67,10 +68,17 @@ def test_a_storage_that_nobody_serves_is_told_where_an_option_names_some(
     require_storage(["a", ["b"], 1, None])  # nothing of these is asked there
 
 
-def test_a_storage_that_is_there_or_is_amazons_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+def test_a_storage_that_is_there_or_is_amazons_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", *address.PROXIES):
         monkeypatch.delenv(name, raising=False)
-    require_storage(["s3://bucket/key"])
+    for answer in (None, OSError("no route")):
+        with monkeypatch.context() as patch:
+            patch.setattr(address, "_unheard", lambda *where, found=answer: found)
+            require_storage(["s3://bucket/key"])
+        said = capsys.readouterr().out
+        assert ("if the storage is not Amazon's, set AWS_ENDPOINT_URL" in said) == (answer is not None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}/path")
         require_storage(["s3://bucket/key"])

@@ -3,8 +3,9 @@
 import time
 
 import pytest
+import ray
 
-from jobs.common.progress import Pace, shown
+from jobs.common.progress import Pace, shown, told
 
 
 @pytest.fixture
@@ -34,3 +35,17 @@ def test_a_line_every_so_many_seconds_and_none_that_says_nothing_new(clock: list
         "11/100 sentences (11%)",
         "21/100 sentences (21%)",
     ]
+
+
+def test_a_board_that_ended_comes_again(ray_local: None) -> None:
+    """As when Ray ends processes lest the machine run out of memory: a job's lines go on."""
+    lines: list[str] = []
+    with told(lines.append) as board:
+        ray.get(board.post.remote("before"))
+        while lines != ["before"]:
+            time.sleep(0.05)
+        ray.kill(board, no_restart=False)
+        while "after" not in lines:  # the first may reach the old one, which ends a little later
+            ray.get(board.post.remote("after"))
+            time.sleep(0.5)
+    assert {*lines} == {"before", "after"}
