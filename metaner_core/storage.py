@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,7 +162,9 @@ def _listed_here(path: str) -> list[Listed]:
     for folder, folders, names in os.walk(path, onerror=_not_listed, followlinks=True):
         real = os.path.realpath(folder)
         folders[:] = [name for name in folders if not _is_above(os.path.realpath(Path(folder, name)), real)]
-        found += [_seen(file) for name in names if (file := Path(folder, name)).is_file()]
+        for name in names:
+            with suppress(FileNotFoundError):  # it has got its name, or was deleted, since it was listed
+                found += [_seen(file)] if (file := Path(folder, name)).is_file() else []
     return sorted(found, key=lambda file: file.uri)
 
 

@@ -84,7 +84,13 @@ class _Totals:
         """Raises RuntimeError unless every document is one row and the files are those of the records."""
         there: dict[str, int] = {}
         for name in (TAGGED, OTHER):
-            there |= {f.uri.removeprefix(output + "/"): f.size for f in storage.listed(storage.join(output, name))}
+            for file in storage.listed(storage.join(output, name)):
+                if file.uri.endswith(
+                    storage.HALF
+                ):  # left by a writer that was killed; what it wrote, another has written
+                    storage.delete(file.uri)
+                else:
+                    there[file.uri.removeprefix(output + "/")] = file.size
         differing = sorted(path for path in {**there, **self._files} if there.get(path) != self._files.get(path))
         self._wrong += [
             f"{path}: {there.get(path)} bytes, its record says {self._files.get(path)}" for path in differing

@@ -100,6 +100,26 @@ def test_files_that_are_not_those_of_the_records_fail_the_job(job: Job, shards: 
     assert not Path(job.output, MANIFEST).exists()
 
 
+class Killed(BaseException):
+    pass
+
+
+def test_what_a_killed_writer_had_half_written_is_no_file(
+    job: Job, shards: list[Shard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, target: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        for name in ("tagged/part-0000001.parquet", "other/part-0000007.parquet", f"{DONE}/0000002.json"):
+            with pytest.raises(Killed):
+                storage.write_whole(f"{job.output}/{name}", b"half")
+    assert len([file for file in storage.list_files(job.output) if "/." in file]) == 3
+    done(job, shards)
+    assert not [file for table in ("tagged", "other") for file in Path(job.output, table).glob(".*")]
+
+
 def test_a_shard_without_record_is_named(job: Job, shards: list[Shard]) -> None:
     Path(job.output, DONE, "0000003.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"done/0000003.json"):
