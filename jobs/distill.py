@@ -14,23 +14,18 @@ goes on from its newest checkpoint. The best model on English dev is kept. `--pr
 from English labels alone: what a student is worth shows beside it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ray
-
 from jobs.common.config import OptionsParser
-from jobs.common.imports import gc_paused
 from jobs.common.options import greatest, in_words
-from jobs.common.progress import Tell, told
+from jobs.common.progress import Tell
 from jobs.common.session import connect
-from jobs.training.options import TrainingRun, add_training_options, training_run
-from jobs.training.trainer import device_of_worker, fit
-from metaner_core import storage
+from jobs.training.learning import Learning, learn
+from jobs.training.options import add_training_options, training_run
 from metaner_core.command import run, say
-from metaner_core.distilling.run import Distilling, add_options, ending, from_options
+from metaner_core.distilling.run import Distilling, add_options, ending, from_options, interval_line
 
 EXAMPLES = (
     "--tagged out/tagged --corpus conll2003-en --data DATA --output out/student",
@@ -39,8 +34,11 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(TrainingRun, Distilling):
+class Job(Distilling, Learning):
     """What one run learns from and where it puts things."""
+
+    def line(self, metrics: Mapping[str, Any]) -> str:
+        return interval_line(metrics)
 
 
 def distill(job: Job, tell: Tell = say) -> dict[str, Any]:
@@ -48,24 +46,7 @@ def distill(job: Job, tell: Tell = say) -> dict[str, Any]:
 
     tell: takes lines of progress. Raises what `Distilling.written` does.
     """
-    if (manifest := job.written(job.output)) is not None:
-        return manifest
-    with told(tell, machines=True) as board:
-        fit(job, job.name(), worker, {"job": ray.put(job), "board": board})
-    return json.loads(storage.read_bytes(storage.join(job.output, storage.MANIFEST)))  # type: ignore[no-any-return]
-
-
-def worker(config: Mapping[str, Any]) -> None:
-    """What each Ray Train worker does: the whole of distilling, in step with the others."""
-    with gc_paused():  # late: the driver needs none of it
-        from jobs.training.checkpoints import RayCheckpoints
-        from metaner_core.distilling.loop import checkpoint_line
-
-    job: Job = ray.get(config["job"])
-    post = config["board"].post.remote
-    device = device_of_worker(job, post)
-    facts = {"workers": job.workers, "config": job.config}
-    job.run(job.output, RayCheckpoints(lambda m: post(checkpoint_line(m))), device=device, tell=post, facts=facts)
+    return learn(job, tell)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:

@@ -8,19 +8,16 @@ Stopped at any moment and started again with the same options, it goes on from i
 what takes a minute has none. One model for English and a target's labels together is meta-training's `--target`.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ray
-
 from jobs.common.config import OptionsParser
 from jobs.common.options import add_engine_option, greatest, in_words
-from jobs.common.progress import Tell, told
+from jobs.common.progress import Tell
 from jobs.common.session import connect
-from jobs.training.options import TrainingRun, add_training_options, training_run
-from jobs.training.trainer import device_of_worker, fit
+from jobs.training.learning import Learning, learn
+from jobs.training.options import add_training_options, training_run
 from metaner_core import storage
 from metaner_core.bundles import manifest as manifests
 from metaner_core.bundles.fine_tuning import FineTuning, shared
@@ -36,7 +33,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(TrainingRun, FineTuning):
+class Job(FineTuning, Learning):
     """What one run fine-tunes on and where it puts things."""
 
 
@@ -45,22 +42,7 @@ def tune(job: Job, tell: Tell = say) -> dict[str, Any]:
 
     tell: takes lines of progress. Raises what `FineTuning.written` does.
     """
-    if (manifest := job.written(job.output)) is not None:
-        return manifest
-    with told(tell, machines=True) as board:
-        fit(job, job.name(), worker, {"job": ray.put(job), "board": board})
-    return json.loads(storage.read_bytes(storage.join(job.output, storage.MANIFEST)))  # type: ignore[no-any-return]
-
-
-def worker(config: Mapping[str, Any]) -> None:
-    """What each Ray Train worker does, in step with the others."""
-    from jobs.training.checkpoints import RayCheckpoints  # late: torch comes along
-
-    job: Job = ray.get(config["job"])
-    post = config["board"].post.remote
-    device = device_of_worker(job, post)
-    facts = {"workers": job.workers, "config": job.config}
-    job.run(job.output, RayCheckpoints(lambda metrics: None), device=device, tell=post, facts=facts)
+    return learn(job, tell)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:

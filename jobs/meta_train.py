@@ -11,21 +11,16 @@ Stopped at any moment and started again with the same options, it goes on from i
 trains the base model (plain fine-tuning) on the same budget.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ray
-
 from jobs.common.config import OptionsParser
-from jobs.common.imports import gc_paused
 from jobs.common.options import add_engine_option, greatest, in_words
-from jobs.common.progress import Tell, told
+from jobs.common.progress import Tell
 from jobs.common.session import connect
-from jobs.training.options import TrainingRun, add_training_options, training_run
-from jobs.training.trainer import device_of_worker, fit
-from metaner_core import storage
+from jobs.training.learning import Learning, learn
+from jobs.training.options import add_training_options, training_run
 from metaner_core.bundles.training import MetaTraining, add_options, best_line, dev_line, from_options
 from metaner_core.command import run, say
 
@@ -36,35 +31,19 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(TrainingRun, MetaTraining):
+class Job(MetaTraining, Learning):
     """What one run trains on and where it puts things."""
+
+    def line(self, metrics: Mapping[str, Any]) -> str:
+        return dev_line(metrics)
 
 
 def meta_train(job: Job, tell: Tell = say) -> dict[str, Any]:
     """Run the job on the connected Ray and write the bundle, unless it has written it. Returns the bundle's manifest.
 
-    tell: takes lines of progress.
-
-    Raises what `MetaTraining.written` does.
+    tell: takes lines of progress. Raises what `MetaTraining.written` does.
     """
-    if (manifest := job.written(job.output)) is not None:
-        return manifest
-    with told(tell, machines=True) as board:
-        fit(job, job.name(), worker, {"job": ray.put(job), "board": board})
-    return json.loads(storage.read_bytes(storage.join(job.output, storage.MANIFEST)))
-
-
-def worker(config: Mapping[str, Any]) -> None:
-    """What each Ray Train worker does: the whole of meta-training, in step with the others."""
-    with gc_paused():  # late: the driver needs none of it
-        import metaner_core.bundles.prepare  # noqa: F401
-        from jobs.training.checkpoints import RayCheckpoints
-
-    job: Job = ray.get(config["job"])
-    post = config["board"].post.remote
-    device = device_of_worker(job, post)
-    facts = {"workers": job.workers, "config": job.config}
-    job.run(job.output, RayCheckpoints(lambda m: post(dev_line(m))), device=device, tell=post, facts=facts)
+    return learn(job, tell)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:

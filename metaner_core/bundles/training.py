@@ -83,6 +83,7 @@ class MetaTraining:
         from metaner_core.bundles.prepare import prepare
 
         first = workers.rank() == 0
+        told = progress("meta-update", self.settings.meta_updates, tell)
         prepared = prepare(
             self.settings,
             self.train,
@@ -90,7 +91,7 @@ class MetaTraining:
             encoder=self.encoder,
             device=device,
             engine=self.engine,
-            on_update=progress(self.settings, tell) if first else lambda update, seconds: None,
+            on_update=told if first else lambda update, seconds: None,
         )
         state = prepared.trainer.run(checkpoints)
         if first:
@@ -122,18 +123,20 @@ def best_line(manifest: Mapping[str, Any], output: str) -> str:
     return f"best English dev F1 {best['dev_f1']:.2f} at meta-update {best['update']}; bundle at {output}"
 
 
-def progress(settings: Settings, post: Callable[[str], Any]) -> Callable[[int, float], None]:
-    """A function that posts every few seconds how far meta-training is; seconds count from the run's start."""
+def progress(step: str, many: int, post: Callable[[str], Any]) -> Callable[[int, float], None]:
+    """A function that posts every few seconds how far training is; seconds count from the run's start.
+
+    step: what one of so many is called.
+    """
     before, told_at = -1, 0.0
 
-    def tell(update: int, seconds: float) -> None:
+    def tell(number: int, seconds: float) -> None:
         nonlocal before, told_at
-        before = update - 1 if before < 0 else before
+        before = number - 1 if before < 0 else before
         if seconds - told_at >= EVERY_SECONDS:
             told_at = seconds
-            each = seconds / (update - before)
-            left = each * (settings.meta_updates - update) / 60
-            post(f"meta-update {update}/{settings.meta_updates}, {each:.2f} s each, {left:.0f} min left")
+            each = seconds / (number - before)
+            post(f"{step} {number}/{many}, {each:.2f} s each, {each * (many - number) / 60:.0f} min left")
 
     return tell
 

@@ -14,8 +14,7 @@ import torch
 
 from metaner_core import storage
 from metaner_core.command import CommandParser, run, say
-from metaner_core.distilling.loop import checkpoint_line
-from metaner_core.distilling.run import Distilling, add_options, ending, from_options
+from metaner_core.distilling.run import Distilling, add_options, ending, from_options, interval_line
 from metaner_core.method.checkpoint import FolderCheckpoints
 
 EXAMPLES = ("--tagged out/tagged --corpus conll2003-en --data DATA --output out/student",)
@@ -34,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     distilling, output = Distilling(**from_options(options)), storage.absolute(options.output)
     if (manifest := distilling.written(output)) is None:
         folder = Path(storage.absolute(options.storage)) / distilling.name()
-        checkpoints = FolderCheckpoints(folder, lambda metrics: say(checkpoint_line(metrics)))
+        checkpoints = FolderCheckpoints(folder, lambda metrics: say(interval_line(metrics)))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         distilling.run(output, checkpoints, device=device, facts={"workers": 1})
         manifest = json.loads(storage.read_bytes(storage.join(output, storage.MANIFEST)))

@@ -8,7 +8,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,13 +90,7 @@ class Distiller:
         """The gold sentences of a step: the next ones in a stream of shuffled passes."""
         for position in range(step * self.settings.gold, (step + 1) * self.settings.gold):
             epoch, place = divmod(position, len(self.gold))
-            yield int(self._order(epoch)[place])
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if getattr(self, "_cached", (None,))[0] != epoch:
-            order = np.random.default_rng([self.settings.seed, GOLD, epoch]).permutation(len(self.gold))
-            self._cached = (epoch, order)
-        return self._cached[1]
+            yield int(_shuffled(self.settings.seed, epoch, len(self.gold))[place])
 
     @cached_property
     def _targets(self) -> list[np.ndarray]:
@@ -133,11 +127,11 @@ class Distiller:
         return {name: [a + b for a, b in zip(before.get(name, (0, 0)), both, strict=True)] for name, both in of_label}
 
 
+@lru_cache(maxsize=2)
+def _shuffled(seed: int, epoch: int, many: int) -> np.ndarray:
+    return np.random.default_rng([seed, GOLD, epoch]).permutation(many)
+
+
 def place_of(stream: Stream) -> dict[str, Any]:
     """What goes into a checkpoint: where the stream is, and what was counted of it."""
     return {"stream": dataclasses.asdict(stream.place), "counts": stream.counts, "whole": stream.whole}
-
-
-def checkpoint_line(metrics: Mapping[str, Any]) -> str:
-    """What is told of an interval of steps."""
-    return "step {update}: loss {loss:.4f}, dev F1 {dev_f1:.2f} (best {best_f1:.2f})".format(**metrics)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from metaner_core import storage
 from metaner_core.bundles import manifest as manifests
-from metaner_core.bundles.training import add_labels, labelled, require_names
+from metaner_core.bundles.training import add_labels, labelled, progress, require_names
 from metaner_core.checked import overrides
-from metaner_core.command import EVERY_SECONDS, say
+from metaner_core.command import say
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.labels import bio_labels
 from metaner_core.data.sentences import fingerprint, usable
@@ -156,7 +156,7 @@ class Distilling:
             gold,
             dev,
             self.settings.rate or settings.beta,
-            progress(self.settings.steps, tell) if first else lambda step, seconds: None,
+            progress("step", self.settings.steps, tell) if first else lambda step, seconds: None,
             Nearest(bundle.load(self._start, device=device), many) if many else None,
         )
         state = distiller.run(checkpoints)
@@ -177,19 +177,9 @@ class Distilling:
         workers.wait_for_all()
 
 
-def progress(steps: int, post: Callable[[str], Any]) -> Callable[[int, float], None]:
-    """A function that posts every few seconds how far distilling is; seconds count from the run's start."""
-    before, told_at = -1, 0.0
-
-    def tell(step: int, seconds: float) -> None:
-        nonlocal before, told_at
-        before = step - 1 if before < 0 else before
-        if seconds - told_at >= EVERY_SECONDS:
-            told_at = seconds
-            each = seconds / (step - before)
-            post(f"step {step}/{steps}, {each:.2f} s each, {each * (steps - step) / 60:.0f} min left")
-
-    return tell
+def interval_line(metrics: Mapping[str, Any]) -> str:
+    """What is told of an interval of steps."""
+    return "step {update}: loss {loss:.4f}, dev F1 {dev_f1:.2f} (best {best_f1:.2f})".format(**metrics)
 
 
 def ending(manifest: Mapping[str, Any], output: str) -> str:

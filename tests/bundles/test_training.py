@@ -81,7 +81,7 @@ def test_tf32_is_refused_where_there_is_none(options: list[str]) -> None:
 
 def test_progress_is_told_every_ten_seconds_with_what_is_left() -> None:
     lines: list[str] = []
-    tell = progress(preset("paper", meta_updates=100), lines.append)
+    tell = progress("meta-update", 100, lines.append)
     for update, seconds in ((41, 2.0), (46, 12.0), (47, 14.0), (51, 22.0)):
         tell(update, seconds)
     assert lines == ["meta-update 46/100, 2.00 s each, 2 min left", "meta-update 51/100, 2.00 s each, 2 min left"]

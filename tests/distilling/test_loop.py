@@ -1,6 +1,5 @@
 """The loop: a step by hand, a run that goes on as if it had never stopped, and what selection on dev keeps."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,9 @@ from metaner_core.method.checkpoint import NoCheckpoints
 from metaner_core.model.encoding import collate
 from metaner_core.settings import preset
 from tests.support.small import save_tiny_xlm_roberta
+from tests.support.stopped import Kept, Stop
 
 TRAIN, DEV = corpora.load("embedded-en", "train")[:12], corpora.load("embedded-en", "dev")[:8]
-
-
-class Stop(Exception):
-    """Stands for the process's death."""
-
-
-class Kept:
-    """Checkpoints in a folder; raises Stop once it has kept so many."""
-
-    def __init__(self, folder: Path, stop_after: int | None = None) -> None:
-        self.folder, self.stop_after, self.saves = folder, stop_after, 0
-
-    def load(self) -> Path | None:
-        return self.folder if (self.folder / "state.json").exists() else None
-
-    def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-        write(self.folder)
-        self.saves += 1
-        if self.saves == self.stop_after:
-            raise Stop
 
 
 def distiller(tagged: str, start: str | None, encoder: str | None = None, **changes: Any) -> Distiller:

@@ -14,8 +14,9 @@ from metaner_core.distilling.nearest import Nearest
 from metaner_core.distilling.settings import Distillation
 from metaner_core.method.checkpoint import NoCheckpoints
 from metaner_core.model.encoding import collate
-from tests.distilling.test_loop import Kept, Stop, distiller
+from tests.distilling.test_loop import distiller
 from tests.distilling.test_run import distilling, refusal
+from tests.support.stopped import Kept, Stop
 
 SENTENCES = [s.words for s in corpora.load("embedded-de", "test")[:6]]
 K = 5

@@ -1,8 +1,6 @@
 """Meta-training that goes on from a checkpoint, in one process and without Ray."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,26 +11,7 @@ from metaner_core.method.checkpoint import NoCheckpoints, TrainingState
 from metaner_core.method.meta_train import MetaTrainer
 from metaner_core.settings import preset
 from tests.support.small import save_tiny_bert
-
-
-class Stop(Exception):
-    """Stands for the process's death."""
-
-
-class Kept:
-    """Checkpoints in a folder; raises Stop once it has kept so many."""
-
-    def __init__(self, folder: Path, stop_after: int | None = None) -> None:
-        self.folder, self.stop_after, self.saves = folder, stop_after, 0
-
-    def load(self) -> Path | None:
-        return self.folder if (self.folder / "state.json").exists() else None
-
-    def save(self, metrics: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-        write(self.folder)
-        self.saves += 1
-        if self.saves == self.stop_after:
-            raise Stop
+from tests.support.stopped import Kept, Stop
 
 
 @pytest.fixture(scope="module")

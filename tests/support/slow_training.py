@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs import meta_train
-from jobs.training import trainer
+from jobs.training import learning, trainer
 
 PACE = 0.4  # seconds that a meta-update takes more
 GROW_SECONDS = 5.0
@@ -22,7 +22,7 @@ def worker(config: Mapping[str, Any]) -> None:
         return update(*given)
 
     MetaTrainer.meta_update = slow  # type: ignore[method-assign]
-    meta_train.worker(config)
+    learning.worker(config)
 
 
 if __name__ == "__main__":
@@ -30,5 +30,5 @@ if __name__ == "__main__":
     from tests.support import slow_training as importable  # its function under a name that workers can import
 
     trainer.GROW_SECONDS = GROW_SECONDS
-    meta_train.worker = importable.worker  # here; the workers' processes have the job's own
+    learning.worker = importable.worker  # here; the workers' processes have the job's own
     run(meta_train.main)
