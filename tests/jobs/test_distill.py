@@ -102,7 +102,7 @@ def test_two_workers_give_the_bundle_of_one_process(two_workers: str, alone: str
 def test_what_is_finished_is_not_done_again(
     two_workers: str, options: list[str], module_s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.distill.fit", None)
+    monkeypatch.setattr("jobs.training.learning.fit", None)
     sets = [f"--set={s}" for s in HOW]
     again = distill(job(options, module_s3, *sets))
     assert again == bundle.load(two_workers).manifest

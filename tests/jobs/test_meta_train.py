@@ -85,7 +85,7 @@ def test_a_taken_output_is_refused_before_any_work(two_workers: str) -> None:
 
 
 def test_what_is_finished_is_not_done_again(two_workers: str, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.meta_train.fit", None)
+    monkeypatch.setattr("jobs.training.learning.fit", None)
     manifest = meta_train(job(Path("unused"), encoder=encoder, output=f"{two_workers}/bundle"))
     assert manifest == bundle.load(f"{two_workers}/bundle").manifest
 
