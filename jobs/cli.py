@@ -13,6 +13,7 @@ COMMANDS = {  # name: module whose main() it is, and what it does
     "meta-train": ("jobs.meta_train", "English labels in, a bundle out"),
     "fine-tune": ("jobs.fine_tune", "a bundle and a share of a target language's labels in, a bundle out"),
     "distill": ("jobs.distill", "tagged documents and English labels in, a bundle out that tags without neighbours"),
+    "self-train": ("jobs.self_train", "documents and English labels in, rounds of tagging and distilling"),
     "evaluate": ("jobs.evaluate", "score a bundle on labelled corpora, unadapted and adapted"),
     "tag": ("jobs.bulk_tag", "tag documents: WET, JSONL, Parquet, text in, Parquet out"),
     "experiment": ("jobs.experiment", "a grid of trainings and evaluations in, tables and a report out"),

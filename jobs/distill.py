@@ -49,12 +49,17 @@ def distill(job: Job, tell: Tell = say) -> dict[str, Any]:
     return learn(job, tell)
 
 
-def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
-    """Command line to job. Raises ValueError for options that cannot be or do not go together."""
+def parse(
+    arguments: Sequence[str] | None = None, given: Mapping[str, Any] | None = None, where: str = ""
+) -> tuple[Job, str | None]:
+    """Command line to job, and the Ray that it names. given, where: as OptionsParser.parse takes them.
+
+    Raises ValueError for options that cannot be or do not go together.
+    """
     parser = OptionsParser("jobs.distill", "Teach a plain tagger what tagged documents say.", EXAMPLES)
     add_options(parser)
     add_training_options(parser, output="the bundle", storage="checkpoints")
-    options = parser.parse(arguments)
+    options = parser.parse(arguments, given, where)
     return Job(config=options.config, **from_options(options), **training_run(options)), options.address
 
 

@@ -40,12 +40,17 @@ class OptionsParser(CommandParser):
         super().__init__(module, description, examples)
         self.add_argument("--config", metavar="FILE", help="options from a TOML file or an earlier run's manifest.json")
 
-    def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    def parse(
+        self, arguments: Sequence[str] | None = None, given: Mapping[str, Any] | None = None, where: str = ""
+    ) -> argparse.Namespace:
         """The options, with `config` replaced by all of them that have a value, by name: what the run goes by.
 
-        Raises ValueError naming everything that is wrong in the file at once, or that no storage answers where options
-        name some; FileNotFoundError when there is no such file.
+        given: options as a file has them, read elsewhere, at `where`. Raises ValueError naming everything that
+        is wrong in the file at once, or that no storage answers where options name some; FileNotFoundError when there
+        is no such file.
         """
+        if given is not None:
+            self._take(given, where)
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
         first.add_argument("--config")
         uri = first.parse_known_args(arguments)[0].config

@@ -184,8 +184,10 @@ def finished(output: str) -> dict[str, Any] | None:
     return json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line; `job` makes a Job of it."""
+def parse(
+    arguments: Sequence[str] | None = None, given: Mapping[str, Any] | None = None, where: str = ""
+) -> argparse.Namespace:
+    """The command line; `job` makes a Job of it. given, where: as OptionsParser.parse takes them."""
     parser = OptionsParser("jobs.bulk_tag", "Tag documents with a bundle.", EXAMPLES)
     parser.add_argument("--input", required=True, help="file, folder or pattern, local or s3://")
     parser.add_argument("--bundle", required=True, help="folder or s3:// prefix")
@@ -218,7 +220,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--every-seconds", type=float, default=10, help="between lines of progress (default: 10)")
     group.add_argument("--stall-minutes", type=float, default=30, help="without progress, then end (default: 30)")
     add_ray_options(parser)
-    options = parser.parse(arguments)
+    options = parser.parse(arguments, given, where)
     if options.price is not None and options.estimate is None:
         raise ValueError("--price says what an hour costs in an --estimate: give --estimate too, or leave --price out")
     if options.price is not None and not 0 <= options.price < math.inf:
