@@ -18,6 +18,7 @@ from metaner_core import storage
 from metaner_core.reading.files import read
 from metaner_core.reading.source import Input
 from metaner_core.text.document import Document, Row
+from metaner_core.text.outcomes import rejected
 
 Tagging = Callable[..., Iterable[Row]]  # as metaner_core.tagging.pipeline.iter_documents
 
@@ -82,6 +83,4 @@ class TagActor:
             raise RuntimeError(f"{len(batch)} documents went in, {made} rows came out; the first is {batch[0].id}")
 
     def _rejected(self, document: Document) -> Row:
-        from metaner_core.text.screening import rejected  # late, as the model is
-
         return rejected(document, ENDED_WORKERS)

@@ -26,6 +26,7 @@ from metaner_core.reading.files import Cutter, Stretch, documents, read
 from metaner_core.reading.source import Input, find
 from metaner_core.report.estimate import Estimate, Sampled, estimate
 from metaner_core.report.units import duration
+from metaner_core.tagging.stages.rows import row
 from metaner_core.text import schema
 
 FILES = 64
@@ -138,7 +139,7 @@ class Sampler:
         clock.append(time.monotonic())
         labels = self.late.predict(self.bundle, made.inputs, adapted=self.job.adapted, keep=self.job.keep)
         clock.append(time.monotonic())
-        rows = list(map(self.late.row, made.documents, labels))
+        rows = list(map(row, made.documents, labels))
         table, _ = schema.tables(rows, self.job.keep)
         clock.append(time.monotonic())
         sentences = sum(len(row["sentences"]) for row in rows if row["outcome"] == schema.TAGGED)

@@ -18,8 +18,8 @@ from metaner_core.tagging.pipeline import tag_documents, tag_ready
 from metaner_core.tagging.words import TaggedWords, listed, screen_words, tagged_words
 from metaner_core.text.document import Document
 from metaner_core.text.languages import primary
+from metaner_core.text.outcomes import Ready
 from metaner_core.text.rules import DEFAULT, Rules
-from metaner_core.text.screening import Ready
 
 BATCH = 4_096  # texts that go through the model together at most; batches.BATCH_CHARACTERS bounds long ones
 NAMED = 5  # languages that are none which an error names

@@ -33,12 +33,13 @@ from metaner_core.model.tagger import decode
 from metaner_core.settings import preset
 from metaner_core.tagging.stages import passing
 from metaner_core.tagging.stages.making import make
-from metaner_core.tagging.stages.predicting import Found
+from metaner_core.tagging.stages.parts import Found
 from metaner_core.tagging.stages.rows import row
 from metaner_core.text import schema
 from metaner_core.text.document import Document
+from metaner_core.text.outcomes import Ready
 from metaner_core.text.rules import BLOCK, Rules
-from metaner_core.text.screening import Ready, screen
+from metaner_core.text.screening import screen
 
 LANGUAGES = ("es", "nl", "de", "fr", "zh")
 SENTENCES = 12  # of a document

@@ -11,9 +11,10 @@ from metaner_core.tagging.stages.making import inputs_of
 from metaner_core.tagging.stages.predicting import predict
 from metaner_core.tagging.stages.rows import row
 from metaner_core.text.document import Document, Row
+from metaner_core.text.outcomes import Ready, rejected
 from metaner_core.text.rules import DEFAULT, Rules
 from metaner_core.text.schema import NOTHING, Keep
-from metaner_core.text.screening import Ready, rejected, screen
+from metaner_core.text.screening import screen
 
 __all__ = ["Document", "Row", "Rules", "iter_documents", "rejected", "tag_documents", "tag_ready"]
 

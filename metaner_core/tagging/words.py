@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from metaner_core.data.columns import Sentence
 from metaner_core.tagging.documents import Neighbour, Outcome, neighbours
 from metaner_core.text import schema
-from metaner_core.text.document import Document, Row
-from metaner_core.text.screening import Ready
-from metaner_core.text.segmentation import Word
+from metaner_core.text.document import Document, Row, Word
+from metaner_core.text.outcomes import Ready
 
 MAX_CHARACTERS = 50_000  # of a sentence: it goes through the encoder as a whole, in windows
 

@@ -19,3 +19,12 @@ class Document:
     language: str | None = None
     extra: str | None = None
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """text is the original's slice start..end."""
+
+    text: str
+    start: int
+    end: int

@@ -8,7 +8,6 @@ import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 
 import spacy
@@ -16,6 +15,7 @@ from spacy.language import Language
 from spacy.pipeline import Sentencizer
 
 from metaner_core.text.canonical import canonical, joins
+from metaner_core.text.document import Word
 from metaner_core.text.languages import primary, wider
 from metaner_core.text.rules import BLOCK, FLOW
 from metaner_core.text.sentence_ends import sentences
@@ -40,15 +40,6 @@ INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # control, format (marks,
 # Signs that end a sentence in some script, all but the full stop, are words of their own: spaCy's list, and Tibetan's.
 _ENDS = "".join({*Sentencizer.default_punct_chars} - {"."}) + "\u0f0d-\u0f12\u0f14\u17d4\u17d5"
 _ENDED = re.compile(f"(.*[^{_ENDS}])([{_ENDS}]+)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """text is the original's slice start..end."""
-
-    text: str
-    start: int
-    end: int
 
 
 def segment(text: str, language: str | None = None, *, lines: str = FLOW, most: int | None = None) -> list[list[Word]]:

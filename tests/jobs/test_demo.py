@@ -13,8 +13,9 @@ from metaner_core.reading.files import documents
 from metaner_core.reading.source import Source, find
 from metaner_core.settings import preset
 from metaner_core.text.languages import primary
+from metaner_core.text.outcomes import Ready
 from metaner_core.text.rules import Rules
-from metaner_core.text.screening import Ready, screen
+from metaner_core.text.screening import screen
 
 TINY = {"meta_updates": 2, "dev_every": 1, "tasks_per_update": 4}
 

@@ -9,8 +9,8 @@ from metaner_core.bundles import bundle
 from metaner_core.bundles.bundle import Bundle
 from metaner_core.data.labels import bio_labels
 from metaner_core.tagging.pipeline import Document, tag_documents
+from metaner_core.tagging.stages.parts import Found
 from metaner_core.tagging.stages.passing import found, found_table
-from metaner_core.tagging.stages.predicting import Found
 from metaner_core.text.schema import Keep, tables
 from tests.support.outspoken import outspoken
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from metaner_core.text import schema
 from metaner_core.text.document import Document
+from metaner_core.text.outcomes import Ready, rejected
 from metaner_core.text.rules import Rules
-from metaner_core.text.screening import Ready, rejected, screen
+from metaner_core.text.screening import screen
 
 GERMAN = "Der Ausschuss tritt am Donnerstag erneut zusammen, um über die alte Brücke zu entscheiden."
 HALF = "half \ud800 a pair"

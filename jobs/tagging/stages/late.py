@@ -1,4 +1,4 @@
-"""What the stages need of the core. To be imported late: with it come torch and transformers, some seconds."""
+"""What readers and actors need of the core. To be imported late: with it come torch and transformers, some seconds."""
 
 import functools
 
@@ -6,13 +6,10 @@ from jobs.tagging.job import Job
 from metaner_core import storage
 from metaner_core.bundles.inputs import load_inputs
 from metaner_core.model.inputs import Inputs
-from metaner_core.tagging.stages import passing
-from metaner_core.tagging.stages.making import Made, make
+from metaner_core.tagging.stages.making import make
 from metaner_core.tagging.stages.predicting import predict
-from metaner_core.tagging.stages.rows import row
-from metaner_core.text.screening import Ready, rejected
 
-__all__ = ["Made", "Ready", "inputs", "make", "passing", "predict", "rejected", "row"]
+__all__ = ["inputs", "make", "predict"]
 
 
 def inputs(job: Job) -> Inputs:

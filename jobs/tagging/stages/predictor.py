@@ -17,6 +17,7 @@ from jobs.tagging.stages.packed import Packed
 from jobs.tagging.supervisor import TAG, ask
 from jobs.tagging.taking import ENDED_WORKERS, taken
 from metaner_core import storage
+from metaner_core.tagging.stages import passing
 from metaner_core.text import schema
 
 Predicting = Callable[..., Any]  # as metaner_core.tagging.stages.predicting.predict
@@ -32,7 +33,7 @@ class Predictor:
 
         self.tell = Teller(supervisor)
         self.bundle = model.load_watched(job, supervisor, self.tell)
-        self.passing, self.predict = late.passing, predict or late.predict
+        self.predict = predict or late.predict
         self.job, self.supervisor = job, supervisor
         self.worker, self.actor = here()
         self._ended: float | None = None  # when the shard before was done
@@ -49,7 +50,7 @@ class Predictor:
         if contents["inputs"] is not None and not storage.exists(record_uri(self.job.output, shard)):
             inputs = packed.table(contents["inputs"])
             for found in self._found(shard, inputs, care, counts):
-                passed.add("found", self.passing.found_table(found))
+                passed.add("found", passing.found_table(found))
         engine = {name: n - before[name] for name, n in self.bundle.engine.work().items()}
         ask(self.supervisor.pass_on.remote(shard.name, counts))
         told = {**clock.facts(), "worker": self.worker, "engine": engine, "waited": round(waited, 3)}
@@ -72,7 +73,7 @@ class Predictor:
             if at in care.rejected:
                 found = [ENDED_WORKERS if outcomes[at] == schema.TAGGED else []]
             else:
-                sentences = self.passing.sentences(inputs.slice(at, len(batch)), self.bundle.encode)
+                sentences = passing.sentences(inputs.slice(at, len(batch)), self.bundle.encode)
                 found = self.predict(self.bundle, sentences, adapted=self.job.adapted, keep=self.job.keep)
             for place, its in zip(batch, found, strict=True):
                 counts[schema.REJECTED if isinstance(its, str) else outcomes[place]] += 1

@@ -17,6 +17,9 @@ from jobs.tagging.taking import ENDED_WORKERS, characters, taken
 from metaner_core import storage
 from metaner_core.reading.files import read
 from metaner_core.reading.source import Input
+from metaner_core.tagging.stages import passing
+from metaner_core.tagging.stages.parts import Made
+from metaner_core.text.outcomes import rejected
 
 Making = Callable[..., Any]  # as metaner_core.tagging.stages.making.make
 
@@ -53,8 +56,8 @@ def _make(packed: Packed, care: Care, job: Job, found: Input, supervisor: ActorH
     documents = chain.from_iterable(read(found, stretch) for stretch in shard.stretches)
     for at, batch in taken(documents, shard, care, job.batch_size, characters, begin):
         if at in care.rejected:
-            made = late.Made([late.rejected(batch[0], ENDED_WORKERS)], [()])
+            made = Made([rejected(batch[0], ENDED_WORKERS)], [()])
         else:
             made = make(inputs, batch, job.rules)
-        packed.add("texts", late.passing.texts(made))
-        packed.add("inputs", late.passing.inputs(made))
+        packed.add("texts", passing.texts(made))
+        packed.add("inputs", passing.inputs(made))

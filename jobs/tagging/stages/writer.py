@@ -1,11 +1,14 @@
-"""The last stage of a shard, a task: rows made of what was found, files written, and then the shard's record."""
+"""The last stage of a shard, a task: rows made of what was found, files written, and then the shard's record.
+
+Ray ends a process that has waited for a second, and begins another for the next shard: so nothing here may load torch,
+which takes many times as long as all the rest.
+"""
 
 from typing import Any
 
 import pyarrow as pa
 from ray.actor import ActorHandle
 
-from jobs.common.imports import gc_paused
 from jobs.planning.shards import Shard, record_uri
 from jobs.tagging.job import Job
 from jobs.tagging.process import Clock, give_back_memory, here_in_task
@@ -14,6 +17,9 @@ from jobs.tagging.supervisor import WRITE, Care, ask
 from jobs.tagging.taking import ENDED_WORKERS, taken
 from jobs.tagging.write import Gathered, done_before, progress, write_record, write_tables
 from metaner_core import storage
+from metaner_core.tagging.stages import passing
+from metaner_core.tagging.stages.rows import row
+from metaner_core.text.outcomes import Ready
 
 
 def write_shards(rows: pa.Table, job: Job, supervisor: ActorHandle) -> pa.Table:
@@ -49,9 +55,6 @@ def _rows(
     job: Job,
     supervisor: ActorHandle,
 ) -> Gathered:
-    with gc_paused():
-        from jobs.tagging.stages import late
-
     texts, found = packed.table(contents["texts"]), packed.table(contents["found"])
     gathered = Gathered(job.keep)
 
@@ -60,8 +63,8 @@ def _rows(
 
     sizes = [len(text or "") for text in texts["text"].to_pylist()]
     for at, batch in taken(iter(range(texts.num_rows)), shard, care, job.batch_size, sizes.__getitem__, begin):
-        documents = late.passing.documents(texts.slice(at, len(batch)))
-        words = [[len(s) for s in d.sentences] if isinstance(d, late.Ready) else [] for d in documents]
-        its = [ENDED_WORKERS] if at in care.rejected else late.passing.found(found.slice(at, len(batch)), words)
-        gathered.add(map(late.row, documents, its))
+        documents = passing.documents(texts.slice(at, len(batch)))
+        words = [[len(s) for s in d.sentences] if isinstance(d, Ready) else [] for d in documents]
+        its = [ENDED_WORKERS] if at in care.rejected else passing.found(found.slice(at, len(batch)), words)
+        gathered.add(map(row, documents, its))
     return gathered

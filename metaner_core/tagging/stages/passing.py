@@ -9,20 +9,20 @@ import functools
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from metaner_core.model.encoding import Encoded, Encoding
-from metaner_core.model.inputs import Input
-from metaner_core.tagging.stages.making import Made, Problem
-from metaner_core.tagging.stages.predicting import Found
+from metaner_core.tagging.stages.parts import Found, Made, Problem
 from metaner_core.text import schema
-from metaner_core.text.document import Document, Row
-from metaner_core.text.screening import Ready
-from metaner_core.text.segmentation import Word
+from metaner_core.text.document import Document, Row, Word
+from metaner_core.text.outcomes import Ready
+
+if TYPE_CHECKING:
+    from metaner_core.model.encoding import Encoding
+    from metaner_core.model.inputs import Input
 
 _NUMBERS = pa.list_(pa.int32())
 _HALVES = pa.list_(pa.list_(pa.float16()))
@@ -107,7 +107,7 @@ def inputs(made: Made) -> pa.Table:
     return pa.Table.from_pylist([_input(*pair) for pair in pairs], schema=INPUTS)
 
 
-def _input(document: Ready | Row, sentences: Sequence[Input] | Problem) -> Row:
+def _input(document: Ready | Row, sentences: "Sequence[Input] | Problem") -> Row:
     if isinstance(document, Ready):
         fixed: Row = {"outcome": schema.TAGGED, "characters": len(document.document.text or "")}  # unless it fails yet
     else:
@@ -131,7 +131,7 @@ def _flat(parts: Any) -> list[Any]:
     return [one for part in parts for one in part]
 
 
-def sentences(table: pa.Table, encoding: Encoding) -> list[list[Input] | Problem]:
+def sentences(table: pa.Table, encoding: "Encoding") -> "list[list[Input] | Problem]":
     """What a table of INPUTS has of each document's sentences. encoding: that of the tagger, for its windows."""
     rest = _sentences({name: _column(table, name) for name in INPUTS.names[3:]}, encoding)
     problems = table["problem"].to_pylist()
@@ -141,7 +141,10 @@ def sentences(table: pa.Table, encoding: Encoding) -> list[list[Input] | Problem
     ]
 
 
-def _sentences(flat: dict[str, Iterator[Any]], encoding: Encoding) -> Iterator[Input]:
+def _sentences(flat: dict[str, Iterator[Any]], encoding: "Encoding") -> "Iterator[Input]":
+    from metaner_core.model.encoding import Encoded  # late: with it come torch and transformers, which a writer has not
+    from metaner_core.model.inputs import Input
+
     cut = functools.cache(encoding.windows)
 
     def some(name: str, n: int) -> tuple[int, ...]:

@@ -3,32 +3,14 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import islice
-
-import numpy as np
 
 from metaner_core.bundles.bundle import Bundle
 from metaner_core.model.inputs import Input
-from metaner_core.tagging.stages.making import Problem, problem
+from metaner_core.tagging.stages.parts import Found, Problem, problem
 from metaner_core.text.schema import NOTHING, Keep
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the model found in one sentence. windows: that it was cut to. labels, probabilities: of each word.
-    neighbours: (id, similarity), best first; none if nothing was adapted; where windows have their own, the first's.
-    distributions, unadapted: [words, labels] float16 if they are kept.
-    """
-
-    windows: int
-    labels: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    neighbours: tuple[tuple[int, float], ...] = ()
-    distributions: np.ndarray | None = field(default=None, compare=False)
-    unadapted: np.ndarray | None = field(default=None, compare=False)
 
 
 def predict(

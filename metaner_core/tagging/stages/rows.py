@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from metaner_core.data.labels import spans, to_bio
-from metaner_core.tagging.stages.making import Problem
-from metaner_core.tagging.stages.predicting import Found
+from metaner_core.tagging.stages.parts import Found, Problem
 from metaner_core.text import schema
-from metaner_core.text.document import Row
-from metaner_core.text.screening import Ready, rejected, writable
-from metaner_core.text.segmentation import Word
+from metaner_core.text.document import Row, Word
+from metaner_core.text.outcomes import Ready, rejected, writable
 
 
 def row(document: Ready | Row, found: Sequence[Found] | Problem) -> Row:

@@ -13,12 +13,13 @@ from metaner_core.model.encoding import Encoded
 from metaner_core.model.inputs import Input, Inputs
 from metaner_core.tagging.pipeline import tag_documents
 from metaner_core.tagging.stages import passing
-from metaner_core.tagging.stages.making import Made, make
-from metaner_core.tagging.stages.predicting import Found, predict
+from metaner_core.tagging.stages.making import make
+from metaner_core.tagging.stages.parts import Found, Made
+from metaner_core.tagging.stages.predicting import predict
 from metaner_core.tagging.stages.rows import row
 from metaner_core.text.document import Document
+from metaner_core.text.outcomes import Ready
 from metaner_core.text.rules import Rules
-from metaner_core.text.screening import Ready
 
 ODD = [
     Document("a", "La alcaldesa Rosa Vidal habló en Zaragoza.\n\nEl Ebro crece. Rosa Vidal calló.", "es", '{"n": [1]}'),
