@@ -22,9 +22,10 @@ from jobs.common.room import Room
 from jobs.common.session import connect
 from jobs.planning.plan import plan
 from jobs.planning.shards import Shard, done, release
+from jobs.tagging.claim import claim, decisive, finished, name
 from jobs.tagging.estimate import estimate_run, require_enough
 from jobs.tagging.finish import finish
-from jobs.tagging.job import Job, as_its_bundle, claim, decisive, finished, job, name, parse, with_lines
+from jobs.tagging.job import Job, as_its_bundle, job, parse, with_lines
 from jobs.tagging.stages.pipeline import SPARE, Instead, dataset, with_readers
 from jobs.tagging.supervisor import ask, start_supervisor
 from jobs.tagging.watch import Extent, follow

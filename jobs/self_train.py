@@ -35,6 +35,7 @@ from jobs.common.config import OptionsParser
 from jobs.common.options import greatest
 from jobs.common.session import connect
 from jobs.tagging import job as tagging
+from jobs.tagging.claim import finished
 from metaner_core import storage
 from metaner_core.bundles import manifest as manifests
 from metaner_core.command import run, say
@@ -125,7 +126,7 @@ def self_train(job: Rounds) -> list[dict[str, Any]]:
     for number in range(1, job.rounds + 1):
         say(f"round {number} of {job.rounds}: {teacher} tags")
         tags, learns = job.tagging(number, teacher), job.distilling(number)
-        if tagging.finished(tags.output) is None:
+        if finished(tags.output) is None:
             connect(job.address, cpus=cpus, room=bulk_tag.room(tags))
         say(bulk_tag.summary(bulk_tag.bulk_tag(tags, address=job.address)))
         say(f"round {number} of {job.rounds}: a student learns")

@@ -1,28 +1,29 @@
-"""Rounds of tagging and distilling as one command, against the two jobs run by hand."""
+"""Rounds of tagging and distilling as one command, against tagging and distilling without Ray."""
 
 import io
 import json
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
-from jobs.bulk_tag import bulk_tag
-from jobs.distill import distill
-from jobs.distill import parse as parse_distilling
 from jobs.self_train import Rounds, load, self_train, table
-from jobs.tagging.job import Job as TaggingJob
 from metaner_core.bundles import bundle
 from metaner_core.data import corpora
-from metaner_core.reading.source import Source
-from tests.support.rows import written
+from metaner_core.distilling.run import Distilling
+from metaner_core.method.checkpoint import NoCheckpoints
+from metaner_core.tagging.pipeline import tag_documents
+from metaner_core.text import schema
+from metaner_core.text.schema import Keep
+from tests.support.rows import near, written
 from tests.support.tagged import documents
 
 FILE = """bundle = {bundle!r}
 rounds = 2
 [tag]
 input = {crawl!r}
-shard_mb = 0.001
+shard_mb = 8
 [distill]
 train = {train!r}
 dev = {dev!r}
@@ -53,46 +54,45 @@ def file(places: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def output(ray_local: None, file: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Of two rounds."""
-    place = str(tmp_path_factory.mktemp("output") / "out")
-    self_train(load(file, place))
-    return place
+def first(ray_local: None, file: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[Path, int]]:
+    """The output of one round, and when each of its files was last written."""
+    place = tmp_path_factory.mktemp("output") / "out"
+    self_train(load(file, str(place), rounds=1))
+    return str(place), {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
 
 
-def test_two_rounds_are_the_two_jobs_twice(output: str, places: dict[str, str], tmp_path: Path) -> None:
-    teacher = places["bundle"]
-    sets = ["steps=4", "dev_every=2", "batch=6", "gold=4", "rate=1e-2", "optimizer=sgd", "mixed=2"]
-    for number in ("1", "2"):
-        tagged, student = str(tmp_path / number / "tagged"), str(tmp_path / number / "student")
-        source = Source(uri=places["crawl"])
-        bulk_tag(TaggingJob(source=source, bundle=teacher, output=tagged, shard_mb=0.001, keep_probabilities=True))
-        assert written(Path(output, number, "tagged"), "tagged") == written(Path(tagged), "tagged")
-        labels = [f"--train={places['train']}", f"--dev={places['dev']}", f"--storage={tmp_path / 'runs'}"]
-        distill(parse_distilling(["--tagged", tagged, "--output", student, *labels, *(f"--set={s}" for s in sets)])[0])
-        found, by_hand = (bundle.load(uri).manifest for uri in (f"{output}/{number}/student", student))
-        assert found["files"] == by_hand["files"]
-        teacher = student
+@pytest.fixture(scope="module")
+def output(first: tuple[str, dict[Path, int]], file: str) -> str:
+    """Of two rounds: the same command went on behind the first."""
+    self_train(load(file, first[0]))
+    return first[0]
 
 
-def test_the_student_of_the_first_round_tags_in_the_second(output: str, places: dict[str, str]) -> None:
-    first, second = (json.loads(Path(output, n, "tagged", "manifest.json").read_bytes()) for n in "12")
-    assert first["bundle"]["uri"] == places["bundle"]
-    assert second["bundle"]["uri"] == f"{output}/1/student"
-    assert (first["adapted"], second["adapted"]) == (True, False)
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_round_is_tagging_and_distilling(output: str, places: dict[str, str], tmp_path: Path, number: int) -> None:
+    """Against both as they are without Ray: the teacher of the second round is the first one's student."""
+    teacher = places["bundle"] if number == 1 else f"{output}/1/student"
+    rows = written(Path(output, str(number), "tagged"), "tagged")
+    keep = Keep(probabilities=True)
+    found, _ = schema.tables(tag_documents(bundle.load(teacher), documents(), keep=keep), keep)
+    assert [rows[row["id"]] for row in found.to_pylist()] == near(found.to_pylist())
+    job = load(str(Path(places["train"]).parent / "rounds.toml"), output).distilling(number)
+    fields = {name: getattr(job, name) for name in Distilling.__dataclass_fields__}
+    Distilling(**fields).run(str(tmp_path / "alone"), NoCheckpoints(), tell=lambda line: None, facts={})
+    student, alone = (bundle.load(uri) for uri in (f"{output}/{number}/student", str(tmp_path / "alone")))
+    assert student.manifest["distilled"] == alone.manifest["distilled"]
+    assert student.manifest["distilled"]["teachers"] == [teacher]
+    for name, p in alone.tagger.trained().items():
+        torch.testing.assert_close(student.tagger.trained()[name], p, rtol=0, atol=1e-6, msg=name)
 
 
-def test_what_is_done_stays_and_a_further_round_goes_on_behind_it(
-    output: str, file: str, monkeypatch: pytest.MonkeyPatch
+def test_the_first_round_is_not_done_again(
+    output: str, first: tuple[str, dict[Path, int]], file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {path: path.stat().st_mtime_ns for path in Path(output).rglob("*") if path.is_file()}
-    with monkeypatch.context() as patch:
-        patch.setattr("jobs.bulk_tag._tag", None)
-        patch.setattr("jobs.training.learning.fit", None)
-        assert len(self_train(load(file, output))) == 3
-    found = self_train(load(file, output, rounds=3))
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert found[3]["distilled"]["teachers"] == [f"{output}/2/student"]
+    assert {path: path.stat().st_mtime_ns for path in first[1]} == first[1]
+    monkeypatch.setattr("jobs.bulk_tag._tag", None)
+    monkeypatch.setattr("jobs.training.learning.fit", None)
+    assert len(self_train(load(file, output))) == 3
 
 
 def test_the_table_has_every_round_with_its_dev_f1(output: str, file: str) -> None:
@@ -115,14 +115,14 @@ def test_the_table_has_every_round_with_its_dev_f1(output: str, file: str) -> No
         ("rounds = 2", "rounds = true", "rounds is True; it must be a whole number from 1 on"),
         ("rounds = 2", "round = 2", r"round is not known; there are bundle, rounds, tag, distill"),
         ("[distill]", "[teach]", "distill is not there; it must be a table of that command's options"),
-        ("shard_mb = 0.001", "shard_mb = -1", "shard_mb is -1; it must be above 0"),
+        ("shard_mb = 8", "shard_mb = -1", "shard_mb is -1; it must be above 0"),
         (
-            "shard_mb = 0.001",
+            "shard_mb = 8",
             "shard_bm = 1",
             r"\[tag\]:\s+shard_bm is no option .* mean shard-mb",
         ),
-        ("shard_mb = 0.001", "output = 'x'", r"\[tag\] output: a round sets it itself; leave it out"),
-        ("shard_mb = 0.001", "keep_unadapted = true", r"\[tag\] keep_unadapted: .*student tags, .*give its student as"),
+        ("shard_mb = 8", "output = 'x'", r"\[tag\] output: a round sets it itself; leave it out"),
+        ("shard_mb = 8", "keep_unadapted = true", r"\[tag\] keep_unadapted: .*student tags, .*give its student as"),
         ("steps = 4", "stepps = 4", "stepps"),
         ("rounds = 2", "rounds", r"rounds\.toml: .*the rounds are a TOML file"),
     ],

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from jobs.bulk_tag import bulk_tag
-from jobs.tagging import job as job_module
-from jobs.tagging.job import Job, as_now, claim, decisive
+from jobs.tagging import claim as claim_module
+from jobs.tagging.claim import as_now, claim, decisive
+from jobs.tagging.job import Job
 from metaner_core.reading.source import Source, find
 from tests.support.rows import near, written
 
@@ -70,7 +71,7 @@ def test_a_fact_that_its_version_did_not_know_is_what_that_version_did(
 ) -> None:
     facts = json.loads((Path(job.output) / "run.json").read_text())["facts"]
     monkeypatch.setattr("metaner_core.text.schema.ROWS", 1)
-    monkeypatch.setattr(job_module, "EARLIER", {"lines": "joined", "kept": [], "limit": 3})
+    monkeypatch.setattr(claim_module, "EARLIER", {"lines": "joined", "kept": [], "limit": 3})
     assert as_now(facts) == {**facts_of(job), "lines": "joined"}
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from jobs.planning.shards import MANIFEST, RUN, release
 from jobs.tagging import job as job_module
-from jobs.tagging.job import Job, claim, decisive, finished, parse, with_lines
+from jobs.tagging.claim import claim, decisive, finished
+from jobs.tagging.job import Job, parse, with_lines
 from metaner_core import storage
 from metaner_core.reading.source import Input, Source, find
 from metaner_core.text.rules import Rules

@@ -66,3 +66,10 @@ def test_partitions_by_language_read_back_in_three_readers(tmp_path: Path) -> No
     assert dict(zip(frame["id"], frame["language"], strict=True)) == expected
     table = pads.dataset(tmp_path / "tagged", partitioning="hive").to_table()
     assert dict(zip(table["id"].to_pylist(), table["language"].to_pylist(), strict=True)) == expected
+
+
+def test_polars_reads_it_from_s3_by_the_environment_of_the_jobs(s3: str, tables: tuple[pa.Table, pa.Table]) -> None:
+    """Whose endpoint is not Amazon's."""
+    write_tables(f"{s3}/out", SHARD, *tables, partition=False)
+    frame = pl.scan_parquet(f"{s3}/out/tagged/*.parquet").select("id", "text").collect()
+    assert frame["id"].to_list() == tables[0]["id"].to_pylist()

@@ -7,8 +7,9 @@ import pytest
 import ray
 
 from jobs import bulk_tag
+from jobs.tagging.claim import decisive
 from jobs.tagging.estimate import seconds
-from jobs.tagging.job import Job, decisive, parse
+from jobs.tagging.job import Job, parse
 from jobs.tagging.job import job as job_of
 from jobs.tagging.stages.pipeline import _pool, with_readers
 from metaner_core.reading.source import Source, find
