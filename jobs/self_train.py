@@ -42,7 +42,10 @@ from metaner_core.command import run, say
 
 EXAMPLES = ("rounds.toml --output out/rounds", "rounds.toml --output out/rounds --rounds 3")
 KEYS = {"bundle": str, "rounds": int, "tag": dict, "distill": dict}
-OURS = {"tag": ("bundle", "output", "keep-probabilities", "limit", "estimate"), "distill": ("tagged", "output")}
+NOT_THERE = {  # options of the two jobs that the rounds or the command line say
+    "tag": ("bundle", "output", "keep-probabilities", "estimate", "price", "address"),
+    "distill": ("tagged", "output", "address"),
+}
 OF_THE_FIRST = "keep-unadapted"  # a student is not adapted
 
 
@@ -90,8 +93,12 @@ def load(uri: str, output: str, rounds: int | None = None, address: str | None =
     bundle = storage.absolute(values["bundle"])
     options = {name: values[name] for name in ("rounds", "tag", "distill")}
     found = Rounds(bundle=bundle, output=storage.absolute(output), where=uri, address=address, **options)
-    found.tagging(1, bundle)  # tells what is wrong before any work
-    found.distilling(1)
+    tags, learns = found.tagging(1, bundle), found.distilling(1)  # tells what is wrong before any work
+    if learns.settings.wants_unadapted and tags.adapted and not tags.keep_unadapted:
+        raise ValueError(
+            f"{uri}:\n  [distill] set: agree and teacher=unadapted want keep_unadapted in [tag], and so one round; "
+            "leave them out"
+        )
     return found
 
 
@@ -105,9 +112,9 @@ def _wrong(values: Mapping[str, Any]) -> list[str]:
             problems.append(f"{key} is {'not there' if value is None else repr(value)}; it must be {kinds[kind]}")
     if problems:
         return problems
-    for table, ours in OURS.items():
+    for table, ours in NOT_THERE.items():
         named = [key for key in values[table] if key.replace("_", "-") in ours]
-        problems += [f"[{table}] {key}: a round sets it itself; leave it out" for key in named]
+        problems += [f"[{table}] {key}: the rounds or the command line say it; leave it out" for key in named]
     later = [key for key in values["tag"] if key.replace("_", "-") == OF_THE_FIRST]
     if later and values["rounds"] > 1:
         told = "run the first round by `metaner tag` and `metaner distill`, and give its student as bundle here"

@@ -61,7 +61,7 @@ def _require_both(found: Tagged, settings: Distillation) -> None:
     """The distributions before adapting, where the settings ask for them."""
     if settings.agree and not found.adapted:
         raise ValueError(f"{found.uri} was tagged unadapted, so there is nothing to agree with; leave agree out")
-    if (settings.agree or settings.teacher == UNADAPTED) and found.adapted and "unadapted" not in found.kept:
+    if settings.wants_unadapted and found.adapted and "unadapted" not in found.kept:
         why = "agree" if settings.agree else "teacher=unadapted"
         raise ValueError(
             f"{found.uri}: {why} needs what the unadapted model said, which its rows have not; {KEEP} --keep-unadapted"

@@ -56,6 +56,11 @@ class Distillation(Checked):
         "frozen_layers": (-1, math.inf),
     }
 
+    @property
+    def wants_unadapted(self) -> bool:
+        """Whether what the unadapted model said is asked for."""
+        return self.agree or self.teacher == UNADAPTED
+
     def _contradictions(self) -> Iterator[str]:
         if self.preset not in PRESETS:
             yield f"preset is {self.preset!r}; there are {', '.join(PRESETS)}"

@@ -121,9 +121,10 @@ def test_the_table_has_every_round_with_its_dev_f1(output: str, file: str) -> No
             "shard_bm = 1",
             r"\[tag\]:\s+shard_bm is no option .* mean shard-mb",
         ),
-        ("shard_mb = 8", "output = 'x'", r"\[tag\] output: a round sets it itself; leave it out"),
+        ("shard_mb = 8", "output = 'x'", r"\[tag\] output: the rounds or the command line say it; leave it out"),
         ("shard_mb = 8", "keep_unadapted = true", r"\[tag\] keep_unadapted: .*student tags, .*give its student as"),
         ("steps = 4", "stepps = 4", "stepps"),
+        ("steps = 4", "agree = true", r"agree and teacher=unadapted want keep_unadapted in \[tag\], .* leave them out"),
         ("rounds = 2", "rounds", r"rounds\.toml: .*the rounds are a TOML file"),
     ],
 )
