@@ -9,9 +9,10 @@ from ray.actor import ActorHandle
 
 from jobs.common.imports import gc_paused
 from jobs.planning.shards import Shard, record_uri
+from jobs.tagging.deaths import Care
 from jobs.tagging.job import Job
 from jobs.tagging.process import Clock, Teller, give_back_memory, here
-from jobs.tagging.supervisor import Care, ask
+from jobs.tagging.supervisor import ask
 from jobs.tagging.taking import ENDED_WORKERS, characters, taken
 from jobs.tagging.write import Gathered, done_before, progress, write_record, write_tables
 from metaner_core import storage

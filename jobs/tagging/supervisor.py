@@ -21,26 +21,13 @@ from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from jobs.common.machines import here
+from jobs.tagging.deaths import MOST_DEATHS, Care, Deaths
 from jobs.tagging.metrics import Metrics
 from metaner_core.text import schema
 
-DEATHS = 2  # of workers that had one document in flight: then it is rejected
-MOST_DEATHS = 5  # of workers at one such document, or while they wrote one shard: then the job ends
-FEW = 64  # documents in a batch after a larger one was in flight when its worker ended
-MOST_FOUND_OUT = 10  # documents that end their workers, besides one in a hundred: then the job ends
 READ, TAG, WRITE = "being read", "being tagged", "being written"  # the stages of a shard, where it has several
 ROOM_SECONDS = 0.1  # between two looks whether a reader may begin
 Process: TypeAlias = ActorHandle | tuple[str, int] | None  # an actor, or the node and number of a task's process
-
-
-@dataclass(frozen=True)
-class Care:
-    """How to take a shard's documents, by their place in it. few: at most FEW at a time. alone: one by one. rejected:
-    not at all."""
-
-    few: frozenset[int] = frozenset()
-    alone: frozenset[int] = frozenset()
-    rejected: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -69,12 +56,8 @@ class Supervisor:
         self.loading = 0  # actors that load the bundle, or ended while they did
         self._actors = 0  # that there should be, at most
         self.counts = Counter[str]()
-        self.deaths = self.found_out = 0
+        self.deaths = Deaths()
         self.heard = time.monotonic()
-        self._few: dict[str, set[int]] = {}
-        self._alone: dict[str, set[int]] = {}
-        self._killers: dict[str, Counter[int]] = {}
-        self._writing = Counter[str]()
         self._read, self._ahead = set[str](), set[str]()
         self._ended = False
         self._metrics = Metrics()
@@ -132,10 +115,7 @@ class Supervisor:
         if stage == TAG:
             self._ahead.discard(shard)
         self.heard = time.monotonic()
-        killers = self._killers.get(shard, Counter())
-        rejected = frozenset(at for at, deaths in killers.items() if deaths >= DEATHS)
-        few, alone = (frozenset(places.get(shard, ())) for places in (self._few, self._alone))
-        return Care(few - alone, alone - rejected, rejected)
+        return self.deaths.care(shard)
 
     def pass_on(self, shard: str, counts: Mapping[str, int]) -> None:
         """A worker has come to the end of its stage with a shard, which waits for the next."""
@@ -173,8 +153,7 @@ class Supervisor:
         self.heard = time.monotonic()
         self._metrics.shards.set(self.finished, tags={"state": "done"})
         self._metrics.shards.set(len(self.running), tags={"state": "in flight"})
-        for places in (self._few, self._alone, self._killers):
-            places.pop(shard, None)
+        self.deaths.forget(shard)
 
     def state(self) -> dict[str, Any]:
         """Of the time since it began: shards finished and their counts, counts of those in flight, deaths of workers,
@@ -185,7 +164,7 @@ class Supervisor:
             flying.update({"sentences": attempt.ahead} if attempt.ahead else {})
         silent = time.monotonic() - self.heard
         counts = {"counts": dict(self.counts), "in_flight": dict(flying)}
-        return {"name": self.name, "shards": self.finished, **counts, "deaths": self.deaths, "silent": silent}
+        return {"name": self.name, "shards": self.finished, **counts, "deaths": self.deaths.all, "silent": silent}
 
     def in_flight(self) -> list[str]:
         """A line for each shard that is worked on: shard, documents, worker, since when."""
@@ -207,33 +186,8 @@ class Supervisor:
             raise RuntimeError("the run was ended")
 
     def _died(self, shard: str, attempt: _Attempt) -> None:
-        self.deaths += 1
         self._metrics.deaths.inc()
-        first, last = attempt.batch or (0, 0)
-        apart = self._alone if last - first <= FEW else self._few
-        apart.setdefault(shard, set()).update(range(first, last))
-        killers = self._killers.setdefault(shard, Counter())
-        if last - first == 1:
-            killers[first] += 1
-            self._check(killers[first])
-        elif attempt.batch is None:
-            self._writing[shard] += 1
-        if self._writing[shard] == MOST_DEATHS or killers[first] == MOST_DEATHS:
-            where = f"reading document {first} of it" if last > first else "writing it, or before"
-            raise RuntimeError(
-                f"shard {shard}: {MOST_DEATHS} workers ended in the middle of it, {where}. If they ran out of memory, "
-                "start the job again with fewer --actors for each machine; what is done stays done"
-            )
-
-    def _check(self, deaths: int) -> None:
-        """Raises RuntimeError when too many documents are found to end their workers: then they are not to blame."""
-        self.found_out += deaths == DEATHS
-        documents = sum(self.counts[outcome] for outcome in schema.OUTCOMES)
-        if self.found_out > MOST_FOUND_OUT + documents // 100:
-            raise RuntimeError(
-                f"{self.found_out} documents in {documents:,} ended their workers: it is the machines rather (no "
-                "memory left?). Start the job again with fewer --actors for each; what is done stays done"
-            )
+        self.deaths.add(shard, attempt.batch, sum(self.counts[outcome] for outcome in schema.OUTCOMES))
 
     def _attempt(self, shard: str) -> _Attempt:
         attempt = self.running.setdefault(shard, _Attempt("an actor", None, time.monotonic()))

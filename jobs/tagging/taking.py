@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from jobs.planning.shards import Shard
-from jobs.tagging.supervisor import DEATHS, FEW, Care
+from jobs.tagging.deaths import DEATHS, FEW, Care
 from metaner_core.tagging.batches import take
 from metaner_core.text.document import Document
 

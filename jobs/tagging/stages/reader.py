@@ -9,10 +9,11 @@ from ray.actor import ActorHandle
 
 from jobs.common.imports import gc_paused
 from jobs.planning.shards import Shard, record_uri
+from jobs.tagging.deaths import Care
 from jobs.tagging.job import Job
 from jobs.tagging.process import Clock, give_back_memory, here_in_task
 from jobs.tagging.stages.packed import Packed
-from jobs.tagging.supervisor import READ, Care, ask
+from jobs.tagging.supervisor import READ, ask
 from jobs.tagging.taking import ENDED_WORKERS, characters, taken
 from metaner_core import storage
 from metaner_core.reading.files import read

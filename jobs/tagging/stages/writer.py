@@ -10,10 +10,11 @@ import pyarrow as pa
 from ray.actor import ActorHandle
 
 from jobs.planning.shards import Shard, record_uri
+from jobs.tagging.deaths import Care
 from jobs.tagging.job import Job
 from jobs.tagging.process import Clock, give_back_memory, here_in_task
 from jobs.tagging.stages import packed
-from jobs.tagging.supervisor import WRITE, Care, ask
+from jobs.tagging.supervisor import WRITE, ask
 from jobs.tagging.taking import ENDED_WORKERS, taken
 from jobs.tagging.write import Gathered, done_before, progress, write_record, write_tables
 from metaner_core import storage

@@ -4,17 +4,8 @@ import asyncio
 
 import pytest
 
-from jobs.tagging.supervisor import (
-    DEATHS,
-    FEW,
-    MOST_DEATHS,
-    MOST_FOUND_OUT,
-    READ,
-    ROOM_SECONDS,
-    TAG,
-    Care,
-    Supervisor,
-)
+from jobs.tagging.deaths import DEATHS, FEW, MOST_DEATHS, MOST_FOUND_OUT, Care
+from jobs.tagging.supervisor import READ, ROOM_SECONDS, TAG, Supervisor
 
 
 def tag(supervisor: Supervisor, killer: int, documents: int = 10, batch: int = 4) -> tuple[list[tuple[int, int]], Care]:
@@ -45,7 +36,7 @@ def test_a_document_that_ends_its_workers_is_found_and_rejected() -> None:
     assert care == Care(alone=frozenset({4, 5, 7}), rejected=frozenset({6}))
     assert begun.count((4, 8)) == 1
     assert begun.count((6, 7)) == DEATHS + 1  # the last time to reject it
-    assert supervisor.deaths == 1 + DEATHS
+    assert supervisor.deaths.all == 1 + DEATHS
     assert supervisor.state()["counts"] == {"tagged": 10}
 
 
@@ -54,7 +45,7 @@ def test_one_of_thousands_is_found_in_three_strides() -> None:
     assert care.rejected == {3_000}
     assert care.few == frozenset(range(4_000)) - frozenset(range(2_944, 3_008))
     assert care.alone == frozenset(range(2_944, 3_008)) - {3_000}
-    assert supervisor.deaths == 1 + 1 + DEATHS
+    assert supervisor.deaths.all == 1 + 1 + DEATHS
     assert begun.count((4_032, 8_032)) == 1  # past what was in flight as before
 
 
@@ -105,7 +96,7 @@ def test_another_shard_is_another_matter() -> None:
     supervisor.start("s", "a")
     supervisor.begin("s", 0, 4, {})
     assert supervisor.start("t", "b") == Care()
-    assert supervisor.deaths == 0
+    assert supervisor.deaths.all == 0
 
 
 def test_counts_of_a_shard_that_is_begun_again_are_not_added_twice() -> None:
@@ -169,7 +160,7 @@ def test_a_worker_that_asks_again_has_not_died() -> None:
     supervisor = Supervisor()
     for _ in range(2):
         assert supervisor.start("s", "w") == Care()
-    assert supervisor.deaths == 0
+    assert supervisor.deaths.all == 0
 
 
 def test_readers_get_only_so_far_ahead_of_the_actors() -> None:
@@ -204,7 +195,7 @@ def test_a_shard_that_is_passed_on_is_nobody_s_until_the_next_begins_it() -> Non
     supervisor.pass_on("s", {"tagged": 3})
     assert supervisor.in_flight() == []
     assert supervisor.start("s", "an actor", None, TAG) == Care()
-    assert (supervisor.deaths, supervisor.state()["in_flight"]) == (0, {"tagged": 3})
+    assert (supervisor.deaths.all, supervisor.state()["in_flight"]) == (0, {"tagged": 3})
 
 
 def test_a_run_that_was_ended_is_begun_by_nobody() -> None:
