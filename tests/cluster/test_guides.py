@@ -38,8 +38,8 @@ def test_the_jobs_in_the_guide_are_taken_by_their_parsers(command: str, monkeypa
     class Parsed(Exception):
         pass
 
-    def stop(self: OptionsParser, arguments: object = None) -> None:
-        parse(self, arguments)  # type: ignore[arg-type]
+    def stop(self: OptionsParser, *arguments: object) -> None:
+        parse(self, *arguments)  # type: ignore[arg-type]
         raise Parsed
 
     monkeypatch.setattr(OptionsParser, "parse", stop)

@@ -65,8 +65,8 @@ def options(entrypoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     assert program == "metaner"
     parse = OptionsParser.parse
 
-    def stop(self: OptionsParser, arguments: Any = None) -> Any:
-        raise Parsed(parse(self, arguments))
+    def stop(self: OptionsParser, *arguments: Any) -> Any:
+        raise Parsed(parse(self, *arguments))
 
     monkeypatch.setattr(OptionsParser, "parse", stop)
     monkeypatch.setattr("sys.argv", ["metaner"])

@@ -12,8 +12,7 @@ import pytest
 
 from jobs.planning.shards import Shard
 from jobs.tagging import actor as actor_module
-from jobs.tagging import model, process, taking
-from jobs.tagging import supervisor as supervisor_module
+from jobs.tagging import deaths, model, process, taking
 from jobs.tagging.actor import TagActor
 from jobs.tagging.job import Job
 from metaner_core.reading.files import Cutter, documents
@@ -98,7 +97,7 @@ def test_a_document_that_is_suspected_goes_alone_and_one_that_is_found_out_not_a
 def test_after_a_death_in_a_large_batch_its_documents_go_few_at_a_time(
     actor: TagActor, shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (taking, supervisor_module):
+    for module in (taking, deaths):
         monkeypatch.setattr(module, "FEW", 2)
     supervisor = actor.supervisor.it
     supervisor.start(shard.name, "a")
