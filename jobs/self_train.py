@@ -39,6 +39,7 @@ from jobs.tagging.claim import finished
 from metaner_core import storage
 from metaner_core.bundles import manifest as manifests
 from metaner_core.command import run, say
+from metaner_core.distilling.run import ending
 
 EXAMPLES = ("rounds.toml --output out/rounds", "rounds.toml --output out/rounds --rounds 3")
 KEYS = {"bundle": str, "rounds": int, "tag": dict, "distill": dict}
@@ -141,6 +142,7 @@ def self_train(job: Rounds) -> list[dict[str, Any]]:
         if manifest is None:
             connect(job.address, cpus=cpus, room=learns.room)
             manifest = teaching.distill(learns)
+        say(ending(manifest, learns.output))
         found.append(manifest)
         teacher = learns.output
     return found
