@@ -70,7 +70,7 @@ def pretrain(job: Job) -> dict[str, Any]:
     Raises FileExistsError when the output is taken, FileNotFoundError and ValueError for text that cannot be read and
     for a teacher that is not there or does not fit.
     """
-    for encoder in filter(None, (job.settings.teacher, job.settings.start_from)):
+    for encoder in job.settings.sources:
         require_source(encoder)
     if not storage.unfinished(job.output):  # whose leavings those are is known when the text is packed
         storage.require_unused(job.output, "encoder")

@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 def pretrain(options: argparse.Namespace) -> None:
     settings = with_teacher(preset(options.preset, **overrides(PretrainSettings, options.set)), options.teacher)
     require_other(settings, options.output)
-    for encoder in filter(None, (settings.teacher, settings.start_from)):
+    for encoder in settings.sources:
         require_source(encoder)
     if options.threads:
         torch.set_num_threads(options.threads)

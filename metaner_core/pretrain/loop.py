@@ -74,6 +74,9 @@ class Pretrainer:
             model.bert.embeddings.word_embeddings.requires_grad_(True)  # which the head's last matrix is too
         if fresh and not known:
             self._set_out(model)
+        for teacher in (self.teacher, self.sentence_teacher):
+            if teacher is not None and settings.bf16:
+                teacher.encoder.bfloat16()  # now that the student has what it takes from it
         projection = self._projection()
         zero = torch.zeros((), dtype=torch.float64, device=self.device)
         state = State(model, _optimizer([model, projection], settings), zero, projection=projection)
@@ -107,12 +110,27 @@ class Pretrainer:
         return standard(teacher, self.packed, settings) if settings.teacher_standard else teacher
 
     @functools.cached_property
+    def sentence_teacher(self) -> Teacher | None:
+        """Another than the teacher. Raises ValueError for one of another width."""
+        settings = self.settings
+        if not settings.sentence_teacher:
+            return None
+        found = load_teacher(settings.sentence_teacher, settings.sentence_prefix, self.device)
+        if self.teacher is not None and found.width != self.teacher.width:
+            raise ValueError(
+                f"sentence_teacher {settings.sentence_teacher!r} has vectors of {found.width}; they must be as wide as "
+                f"the teacher's, {self.teacher.width}"
+            )
+        return standard(found, self.packed, settings) if settings.teacher_standard else found
+
+    @functools.cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
         return fast(self.packed.tokenizer)
 
     def _retrieval(self, state: State) -> dict[str, float]:
         state.model.eval()
-        vectors = SentenceVectors(state.model.bert, self._tokenizer, pooling=self.settings.teacher_pooling)
+        pooling = "cls" if self.settings.sentence_teacher else self.settings.teacher_pooling
+        vectors = SentenceVectors(state.model.bert, self._tokenizer, pooling=pooling)
         found = retrieval(vectors, held_out(self.packed))
         state.model.train()
         return found
@@ -122,7 +140,7 @@ class Pretrainer:
         last = self.settings.steps
         if first >= last:
             return
-        draw = drawing(self.packed, self.settings, self.teacher)
+        draw = drawing(self.packed, self.settings, self.teacher, self.sentence_teacher)
         with ThreadPoolExecutor(1) as thread:
             waiting = thread.submit(draw, first)
             for following in range(first + 1, last + 1):
@@ -156,15 +174,18 @@ class Pretrainer:
             return loss_sum(state.model, batch.shared(self.device)) / max(int(batch.targets.sum()), 1)
         assert self.teacher is not None
         read = functools.partial(token_vectors, state.model.bert, self._tokenizer)
-        return lesson_loss(lambda ids: state.projection(read(ids)), self.teacher, batch, self.settings)
+        own = lambda ids: state.projection(read(ids))  # noqa: E731
+        return lesson_loss(own, self.teacher, batch, self.settings, self.sentence_teacher)
 
 
-def drawing(packed: Packed, settings: PretrainSettings, teacher: Teacher | None) -> Callable[[int], Batch | Lesson]:
+def drawing(
+    packed: Packed, settings: PretrainSettings, teacher: Teacher | None, of_sentences: Teacher | None = None
+) -> Callable[[int], Batch | Lesson]:
     """What each step learns, whoever asks."""
     batches = Batches(packed, settings)
     if teacher is None:
         return batches
-    lessons = Lessons(packed, settings, teacher)
+    lessons = Lessons(packed, settings, teacher, of_sentences)
 
     def draw(step: int) -> Batch | Lesson:
         taught = np.random.default_rng([settings.seed, step, KIND]).random() < settings.teacher_share

@@ -24,9 +24,7 @@ from metaner_core.checked import overrides
 from metaner_core.pretrain.packed import FORMAT, MANIFEST, TOKENIZER
 from metaner_core.pretrain.settings import LARGEST_VOCABULARY, PackSettings
 from metaner_core.pretrain.text import Texts, lines, pairs
-from metaner_core.pretrain.vocabulary import fast, special_ids, tokenizer_of, train_vocabulary
-
-CHUNK = 4_096  # lines that the tokenizer is given at once, for its threads
+from metaner_core.pretrain.vocabulary import CHUNK, fast, special_ids, tokenizer_of, train_vocabulary
 
 
 def pack(
@@ -47,7 +45,8 @@ def pack(
         storage.require_unused(uri, "packed text")
     texts = texts.resolved()
     described = texts.described()
-    tokenizer = tokenizer_of(settings.tokenizer_of) if settings.tokenizer_of else train_vocabulary(texts.mono, settings)
+    known = settings.tokenizer_of
+    tokenizer = tokenizer_of(known, texts.mono, settings) if known else train_vocabulary(texts.mono, settings)
     size = tokenizer.get_vocab_size()
     tell(f"vocabulary: {size} pieces")
     if size > LARGEST_VOCABULARY:

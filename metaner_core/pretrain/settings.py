@@ -18,11 +18,13 @@ class PackSettings(Checked):
     """How text becomes a vocabulary and token ids."""
 
     seed: int = 0
-    vocabulary: int = 20_000  # cased WordPieces, special tokens included
+    vocabulary: int = 20_000  # pieces, special tokens included
     alphabet: int = 5_500  # characters with a piece of their own, the most frequent ones; most are Chinese
     vocabulary_exponent: float = 0.5  # a language gets a share of the sample ∝ characters^exponent; 1: as it comes
     vocabulary_characters: int = 60_000_000  # size of the sample that the vocabulary is made from
-    tokenizer_of: str = ""  # an encoder (as load_encoder takes it) whose WordPieces are used; "": new ones are made
+    # An encoder (as load_encoder takes it): its WordPieces are used, or of its SentencePieces the most frequent ones in
+    # the text. "": WordPieces are made from the text.
+    tokenizer_of: str = ""
     held_out: float = 0.005  # share of the translation pairs kept for the retrieval score
     keep_text: bool = False  # keep the text too, as it is written: a teacher reads it in pieces of its own
 
@@ -81,9 +83,13 @@ class PretrainSettings(Checked):
     teacher_prefix: str = ""  # before every sentence that the teacher reads: `query: ` for E5
     teacher_pooling: str = "mean"  # what the teacher's vector of a sentence is; the student's is made in the same way
     teacher_standard: bool = True  # its vectors less their mean, each dimension with variance 1: taggers learn sooner
+    teacher_error: str = "relative"  # each relative to its aim's length; squared: aims far from the mean count more
     teacher_start: str = "layers"  # what is taken from it: embeddings and layers; embeddings; nothing
     teacher_layers: str = ""  # which, lowest first, as in 1,4,8,12; "": evenly apart, from the first to the last
     teacher_share: float = 1.0  # of the steps; in the others masked words are learnt
+    sentence_teacher: str = ""  # another encoder, whose sentences' vectors the student's [CLS] learns; "": the teacher
+    sentence_prefix: str = ""  # before every sentence that it reads
+    sentence_share: float = 1.0  # of a step's rows, those whose sentences' vectors are learnt
     sentence_weight: float = 1.0  # of the error of sentences' vectors, relative to their length
     word_weight: float = 1.0  # likewise of words' vectors
 
@@ -92,9 +98,13 @@ class PretrainSettings(Checked):
         "teacher_prefix": "",
         "teacher_pooling": "mean",
         "teacher_standard": True,
+        "teacher_error": "relative",
         "teacher_start": "layers",
         "teacher_layers": "",
         "teacher_share": 1.0,
+        "sentence_teacher": "",
+        "sentence_prefix": "",
+        "sentence_share": 1.0,
         "sentence_weight": 1.0,
         "word_weight": 1.0,
     }
@@ -104,7 +114,7 @@ class PretrainSettings(Checked):
         **dict.fromkeys(("steps", "batch", "save_every"), (1, math.inf)),
         **dict.fromkeys(("positions", "length"), (8, math.inf)),
         **dict.fromkeys(("translation_share", "language_exponent", "mask_token_share", "warmup"), (0, 1)),
-        **dict.fromkeys(("weight_decay", "dropout", "teacher_share"), (0, 1)),
+        **dict.fromkeys(("weight_decay", "dropout", "teacher_share", "sentence_share"), (0, 1)),
         **dict.fromkeys(("sentence_weight", "word_weight"), (0, 1e6)),
         "mask_rate": (0.01, 0.9),
         "beta2": (0, 0.99999),
@@ -122,6 +132,8 @@ class PretrainSettings(Checked):
         for field, choices in CHOICES.items():
             if getattr(self, field) not in choices:
                 yield f"{field} is {getattr(self, field)!r}; it must be one of {', '.join(choices)}"
+        if self.sentence_teacher and not self.teacher:
+            yield f"sentence_teacher is {self.sentence_teacher!r} and there is no teacher: name it as teacher"
         if self.teacher:
             yield from self._of_a_teacher()
 
@@ -130,8 +142,12 @@ class PretrainSettings(Checked):
             yield f"dropout is {self.dropout}; with a teacher it must be 0, for its vectors are without any"
         if not self.sentence_weight and not self.word_weight:
             yield "sentence_weight and word_weight are 0; one must be above, or teacher left out"
+        if self.teacher_error == "squared" and not self.teacher_standard:
+            yield "teacher_error is 'squared'; it wants vectors of a known size: teacher_standard=true, or 'relative'"
         if not self.teacher_share:
             yield "teacher_share is 0; it must be above, or teacher left out"
+        if self.sentence_weight and not self.sentence_share:
+            yield "sentence_share is 0; it must be above, or sentence_weight 0"
         numbers = self.teacher_layers.split(",") if self.teacher_layers else []
         if not all(number.strip().isdecimal() and int(number) for number in numbers):
             yield f"teacher_layers is {self.teacher_layers!r}; it must be numbers from 1, as in 1,4,8,12"
@@ -139,12 +155,21 @@ class PretrainSettings(Checked):
             yield f"teacher_layers names {len(numbers)}; it must name as many as there are layers ({self.layers})"
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The encoders that a run begins with or learns from."""
+        return tuple(filter(None, (self.teacher, self.sentence_teacher, self.start_from)))
+
+    @property
     def masks_words(self) -> bool:
         """Whether any step learns masked words: else there is no masked-LM head to keep."""
         return not self.teacher or self.teacher_share < 1
 
 
-CHOICES = {"teacher_pooling": ("cls", "mean"), "teacher_start": ("layers", "embeddings", "nothing")}
+CHOICES = {
+    "teacher_pooling": ("cls", "mean"),
+    "teacher_error": ("relative", "squared"),
+    "teacher_start": ("layers", "embeddings", "nothing"),
+}
 PREFIXES = dict.fromkeys(e5_small.NAMES, "query: ")  # what teachers known by name want
 E5_SHAPE = {"layers": 3, "width": 384, "heads": 12, "inner_width": 1536}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -172,7 +197,7 @@ def with_teacher(settings: PretrainSettings, teacher: str | None) -> PretrainSet
 
 def require_other(settings: PretrainSettings, output: str) -> None:
     """Raises ValueError when the teacher, or what is started from, is what the run is to write."""
-    for field in ("teacher", "start_from"):
+    for field in ("teacher", "sentence_teacher", "start_from"):
         source = getattr(settings, field)
         if source and storage.absolute(source) == storage.absolute(output):
             raise ValueError(f"{field} is {source!r}, the run's own output: name another folder as one of them")

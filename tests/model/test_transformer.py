@@ -30,9 +30,11 @@ def logits(engine, batch, noise=None):
     return classify(packed, x, weights, noise)
 
 
+@pytest.mark.parametrize("short", [0, transformer.SHORT], ids=["torch's attention", "products"])
 @pytest.mark.parametrize("window", [6, 8, 128])
 @torch.no_grad()
-def test_it_computes_what_transformers_does(engine, window):
+def test_it_computes_what_transformers_does(engine, window, short, monkeypatch):
+    monkeypatch.setattr(transformer, "SHORT", short)
     settings = dataclasses.replace(SETTINGS, window=window)
     batch = collate(encoded(settings, engine.tokenizer), engine.tokenizer, label_set=engine.label_set)
     assert not batch.attention.all()  # there is padding

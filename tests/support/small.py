@@ -83,10 +83,10 @@ def save_tiny_bert(folder):
     return str(folder)
 
 
-def save_tiny_xlm_roberta(folder, *, positions=514, texts=TEXTS, tokenizer=None):
+def save_tiny_xlm_roberta(folder, *, positions=514, texts=TEXTS, tokenizer=None, seed=0):
     """A random XLM-RoBERTa on disk as load_encoder reads it. tokenizer: if not given, a Unigram of a few texts."""
     tokenizer = tokenizer or unigram(texts)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = XLMRobertaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

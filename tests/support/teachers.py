@@ -8,8 +8,8 @@ from tests.support.small import save_tiny_xlm_roberta, unigram
 VOCABULARY = 2_000
 
 
-def save_tiny_teacher(folder: Path) -> str:
+def save_tiny_teacher(folder: Path, *, seed: int = 0) -> str:
     """Three layers of 32, and a Unigram tokenizer of English and Chinese."""
     folder.mkdir()
     tokenizer = unigram([*sentences("en"), *sentences("zh")], vocabulary=VOCABULARY)
-    return save_tiny_xlm_roberta(folder, tokenizer=tokenizer)
+    return save_tiny_xlm_roberta(folder, tokenizer=tokenizer, seed=seed)

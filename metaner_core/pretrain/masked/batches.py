@@ -9,7 +9,7 @@ import torch
 from metaner_core import workers
 from metaner_core.pretrain.packed import Packed
 from metaner_core.pretrain.settings import PretrainSettings
-from metaner_core.pretrain.vocabulary import CONTINUES, SPECIAL, shares, special_ids
+from metaner_core.pretrain.vocabulary import SPECIAL, continues, shares, special_ids
 
 TRIES = 4  # further pairs that are tried for the room that is left in a row
 
@@ -64,11 +64,10 @@ class Batches:
         special = special_ids(packed.tokenizer)
         self._cls, self._sep, self._mask = (special[name] for name in ("cls", "sep", "mask"))
         assert special["pad"] == 0
-        pieces = packed.tokenizer.get_vocab()
-        self._vocabulary = len(pieces)
+        self._vocabulary = len(packed.tokenizer.get_vocab())
         self._special = np.isin(np.arange(self._vocabulary), list(special.values()))
         self._continues = np.zeros(self._vocabulary, dtype=bool)
-        self._continues[[i for piece, i in pieces.items() if piece.startswith(CONTINUES)]] = True
+        self._continues[continues(packed.tokenizer)] = True
         self._mono = self._chances({language: len(ids) for language, ids in packed.mono.items()})
         self._pairs = self._chances({language: len(p.ids) for language, p in packed.pairs.items()})
 

@@ -11,23 +11,39 @@ from metaner_core.pretrain.teacher.lessons import Lesson, Sentence
 from metaner_core.pretrain.teacher.teacher import Ids
 
 Rows = Sequence[Sequence[Sentence]]
+Error = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # [n, d] vectors and aims to [n]
 Reader = Callable[[Sequence[Ids]], torch.Tensor]  # sentences' ids to the vectors [N, d] of all their tokens
 
 
-def lesson_loss(student: Reader, teacher: Reader, lesson: Lesson, settings: PretrainSettings) -> torch.Tensor:
+def lesson_loss(
+    student: Reader, teacher: Reader, lesson: Lesson, settings: PretrainSettings, of_sentences: Reader | None = None
+) -> torch.Tensor:
     """This worker's part of a lesson's loss: the weighted means of the errors of words and of sentences.
 
-    The parts of all workers add up to the loss. student: gives vectors of the teacher's width.
+    The parts of all workers add up to the loss. student: gives vectors of the teachers' width. of_sentences: the
+    teacher of sentences, whose vectors the student's [CLS] learns; None: the same teacher, both pooled as it is.
     """
-    rows = lesson.shared()
+    rows, whole = lesson.shared(), lesson.shared_whole()
     theirs = teacher([sentence.teachers for row in rows for sentence in row])
     own = student([sentence.own for row in rows for sentence in row])
-    words = word_errors(own, theirs, rows).sum() / lesson.words
-    sentences = sentence_errors(own, theirs, rows, settings.teacher_pooling).sum() / lesson.sentences
-    return settings.word_weight * words + settings.sentence_weight * sentences
+    error = relative if settings.teacher_error == "relative" else squared
+    loss = settings.word_weight * word_errors(own, theirs, rows, error).sum() / lesson.words
+    if not whole:
+        return loss
+    pooling = settings.teacher_pooling
+    read = [sentence for row in whole for sentence in row]
+    mine, its = (vectors[: sum(lengths)] for vectors, lengths in zip((own, theirs), _lengths(read), strict=True))
+    mine = pooled(mine, _lengths(read)[0], pooling if of_sentences is None else "cls")
+    if of_sentences is None:
+        aims = pooled(its, _lengths(read)[1], pooling)[_firsts(whole)]
+    else:
+        english = [row[0].aim for row in whole]
+        aims = pooled(of_sentences(english), [len(ids) + 2 for ids in english], pooling)
+    errors = error(mine, aims.repeat_interleave(torch.tensor([len(row) for row in whole], device=aims.device), dim=0))
+    return loss + settings.sentence_weight * errors.sum() / lesson.sentences
 
 
-def word_errors(own: torch.Tensor, theirs: torch.Tensor, rows: Rows) -> torch.Tensor:
+def word_errors(own: torch.Tensor, theirs: torch.Tensor, rows: Rows, error: Error) -> torch.Tensor:
     """The error of each of the student's tokens that share characters with the teacher's: its aim is their mean.
 
     own, theirs: [N, d], [M, d] vectors of all tokens of the rows, [CLS] and [SEP] of each sentence among them.
@@ -42,17 +58,7 @@ def word_errors(own: torch.Tensor, theirs: torch.Tensor, rows: Rows) -> torch.Te
     device = own.device
     aims = theirs.new_zeros(len(places), theirs.shape[1])
     aims.index_add_(0, which.to(device), theirs.index_select(0, by.to(device)))
-    return relative(own.index_select(0, places.to(device)), aims / many.to(device)[:, None])
-
-
-def sentence_errors(own: torch.Tensor, theirs: torch.Tensor, rows: Rows, pooling: str) -> torch.Tensor:
-    """The error of each sentence. A row's aim is the teacher's vector of its first sentence, the English one."""
-    sentences = [sentence for row in rows for sentence in row]
-    mine, aims = (
-        pooled(vectors, lengths, pooling) for vectors, lengths in zip((own, theirs), _lengths(sentences), strict=True)
-    )
-    first = np.repeat(_starts([len(row) for row in rows]), [len(row) for row in rows])
-    return relative(mine, aims[torch.from_numpy(first).to(aims.device)])
+    return error(own.index_select(0, places.to(device)), aims / many.to(device)[:, None])
 
 
 def pooled(vectors: torch.Tensor, lengths: Sequence[int], pooling: str) -> torch.Tensor:
@@ -65,6 +71,17 @@ def pooled(vectors: torch.Tensor, lengths: Sequence[int], pooling: str) -> torch
 def relative(own: torch.Tensor, aims: torch.Tensor) -> torch.Tensor:
     """|s - t|² / |t|² of each row: 1 for a student that says nothing."""
     return (own.float() - aims.float()).square().sum(-1) / aims.float().square().sum(-1)
+
+
+def squared(own: torch.Tensor, aims: torch.Tensor) -> torch.Tensor:
+    """|s - t|² / d of each row: of standard vectors, whose squares are d on average, what is far from their mean
+    counts more."""
+    return (own.float() - aims.float()).square().mean(-1)
+
+
+def _firsts(rows: Rows) -> torch.Tensor:
+    """Where each row's first sentence is among all."""
+    return torch.from_numpy(_starts([len(row) for row in rows]))
 
 
 def _lengths(sentences: Sequence[Sentence]) -> tuple[list[int], list[int]]:

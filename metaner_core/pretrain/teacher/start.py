@@ -5,16 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 from torch import nn
 
 from metaner_core.encoders.encoder import layers
 from metaner_core.pretrain.settings import PretrainSettings
 from metaner_core.pretrain.teacher.teacher import Teacher
-from metaner_core.pretrain.vocabulary import CONTINUES, special_ids
+from metaner_core.pretrain.vocabulary import BEGINS, CONTINUES, special_ids
 from metaner_core.text.scripts import without_spaces
 
-WORD_BEGINS = "▁"  # SentencePiece's
 NORM = "LayerNorm"
 
 
@@ -106,10 +105,13 @@ def teacher_pieces(tokenizer: Tokenizer, teacher: Teacher) -> list[Sequence[int]
     theirs = teacher.tokenizer
     roles = {number: getattr(theirs, f"{name}_token_id") for name, number in special_ids(tokenizer).items()}
     pieces = theirs.get_vocab()
+    alike = isinstance(tokenizer.model, models.Unigram)  # the same signs for what comes before a piece
     found: list[Sequence[int]] = []
     for piece, number in sorted(tokenizer.get_vocab().items(), key=lambda each: each[1]):
         if number in roles:
             found.append([roles[number] if roles[number] is not None else theirs.unk_token_id])
+        elif alike and piece in pieces:
+            found.append([pieces[piece]])
         else:
             found.append(_pieces_of(piece, pieces, theirs))
     return found
@@ -119,10 +121,10 @@ def _pieces_of(piece: str, pieces: dict[str, int], theirs: Any) -> Sequence[int]
     """One piece that is written so, if there is one: where no space comes before it, without the sign of one."""
     text = piece.removeprefix(CONTINUES)
     inside = (CONTINUES + text, text)
-    outside = (WORD_BEGINS + text, text)
+    outside = (BEGINS + text, text)
     touching = not text[:1].isalnum() or without_spaces(text)
     for one in inside if text != piece else outside[::-1] if touching else outside:
         if one in pieces:
             return [pieces[one]]
     cut = theirs(text, add_special_tokens=False)["input_ids"]
-    return [number for number in cut if number != pieces.get(WORD_BEGINS)] or cut or [theirs.unk_token_id]
+    return [number for number in cut if number != pieces.get(BEGINS)] or cut or [theirs.unk_token_id]

@@ -37,8 +37,9 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, sentences: Sequence[Ids]) -> torch.Tensor:
-        """[N, d], as `token_vectors`."""
-        found = token_vectors(self.encoder, self.tokenizer, sentences)
+        """[N, d], as `token_vectors`, in the precision of its weights."""
+        with torch.autocast(self.encoder.device.type, enabled=False):
+            found = token_vectors(self.encoder, self.tokenizer, sentences)
         return found if self.mean is None or self.spread is None else (found - self.mean) / self.spread
 
     def standard(self, sentences: Sequence[Ids]) -> "Teacher":

@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With the teacher and the packed text."""
     found = tmp_path_factory.mktemp("of")
     save_tiny_teacher(found / "teacher")
+    save_tiny_teacher(found / "other", seed=7)
     packed_small(found, keep_text=True)
     return found
 
@@ -61,12 +62,33 @@ def vectors_around_their_mean(trainer: Pretrainer, lesson: Lesson) -> float:
     return lesson_loss(constant, trainer.teacher, lesson, trainer.settings).item()
 
 
+def test_a_teacher_is_read_in_half_precision_and_its_student_begins_with_all_of_it(
+    folder: Path, packed: Packed
+) -> None:
+    halved, whole = (Pretrainer(packed, taught(folder, bf16=bf16)) for bf16 in (True, False))
+    begun = [dict(trainer.start().named()) for trainer in (halved, whole)]
+    assert all(torch.equal(p, begun[1][name]) for name, p in begun[0].items())
+    assert halved.teacher is not None
+    assert whole.teacher is not None
+    assert (halved.teacher.encoder.dtype, whole.teacher.encoder.dtype) == (torch.bfloat16, torch.float32)
+    lesson = drawing(packed, whole.settings, whole.teacher)(0)
+    ids = [sentence.teachers for row in lesson.rows for sentence in row]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = halved.teacher(ids)
+    expected = whole.teacher(ids)
+    assert 0 < (found - expected).norm() < 0.05 * expected.norm()
+
+
 @pytest.mark.parametrize(
-    "changes", [{}, {"teacher_share": 0.5}, NARROW], ids=["taught", "masked words beside", "narrow"]
+    "changes",
+    [{}, {"teacher_share": 0.5}, NARROW, {"sentence_teacher": "other", "sentence_share": 0.5}],
+    ids=["taught", "masked words beside", "narrow", "sentences by another"],
 )
 def test_stopped_and_started_again_it_ends_bit_for_bit_like_an_unbroken_run(
     folder: Path, packed: Packed, tmp_path: Path, changes: dict[str, object]
 ) -> None:
+    if "sentence_teacher" in changes:
+        changes = {**changes, "sentence_teacher": str(folder / "other")}
     settings = taught(folder, steps=10, **changes)
     whole = Pretrainer(packed, settings).run(NoCheckpoints())
     for stop in (2, 6, 9):  # before the first checkpoint, between, and after the second
@@ -123,10 +145,17 @@ def test_two_processes_write_the_student_that_one_does(folder: Path, tmp_path: P
 
 
 def test_a_teacher_that_the_run_would_write_over_is_refused(folder: Path, tmp_path: Path) -> None:
-    for field in ("teacher", "start_from"):
+    for field in ("teacher", "start_from"):  # and "sentence_teacher", which wants a teacher
         with pytest.raises(ValueError, match=f"{field} is .*encoder/', the run's own output"):
             require_other(small(**{field: f"{tmp_path}/encoder/"}), str(tmp_path / "encoder"))
+    with pytest.raises(ValueError, match=r"sentence_teacher is .*encoder', the run's own output"):
+        require_other(taught(folder, sentence_teacher=f"{tmp_path}/encoder"), str(tmp_path / "encoder"))
     require_other(taught(folder), str(tmp_path / "encoder"))
+
+
+def test_a_teacher_of_sentences_of_another_width_is_refused(folder: Path, packed: Packed, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"embedded' has vectors of \d+; they must be as wide as the teacher's, 32"):
+        Pretrainer(packed, taught(folder, sentence_teacher="embedded")).start()
 
 
 def test_a_slow_tokenizer_is_refused(folder: Path, packed: Packed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from metaner_core.pretrain.model import new_model
 from metaner_core.pretrain.packed import Packed
-from metaner_core.pretrain.settings import PretrainSettings
+from metaner_core.pretrain.settings import PackSettings, PretrainSettings
 from metaner_core.pretrain.teacher.start import chosen, main_axes, require_fit, start, teacher_pieces
 from metaner_core.pretrain.teacher.teacher import Teacher, load_teacher, token_vectors
 from metaner_core.pretrain.vocabulary import fast, tokenizer_of
@@ -28,7 +28,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
 
 def test_with_the_teachers_own_pieces_and_all_layers_the_student_is_the_teacher(tmp_path: Path) -> None:
     source = save_tiny_bert(tmp_path)
-    teacher, tokenizer = load_teacher(source, "", "cpu"), tokenizer_of(source)
+    teacher, tokenizer = load_teacher(source, "", "cpu"), tokenizer_of(source, {}, PackSettings())
     settings = small(teacher=source, layers=3)
     student = new_model(settings, tokenizer.get_vocab_size()).bert
     start(student, tokenizer, teacher, settings)
@@ -38,7 +38,7 @@ def test_with_the_teachers_own_pieces_and_all_layers_the_student_is_the_teacher(
 
 def test_the_student_of_a_standard_teacher_begins_with_its_vectors_made_so(tmp_path: Path) -> None:
     source = save_tiny_bert(tmp_path)
-    plain, tokenizer = load_teacher(source, "", "cpu"), tokenizer_of(source)
+    plain, tokenizer = load_teacher(source, "", "cpu"), tokenizer_of(source, {}, PackSettings())
     ids = [
         tuple(tokenizer.encode(text, add_special_tokens=False).ids) for text in ("Angela Merkel in 北京.", "Rain fell.")
     ]
@@ -131,6 +131,12 @@ def test_settings_of_a_teacher_are_checked() -> None:
         PretrainSettings(teacher="x", teacher_layers="1,2")
     with pytest.raises(ValueError, match="'1,x,0,2'; it must be numbers from 1"):
         PretrainSettings(teacher="x", teacher_layers="1,x,0,2")
+    with pytest.raises(ValueError, match=r"(?s)teacher_error is 'cubed'.*sentence_share is 0; it must be above"):
+        PretrainSettings(teacher="x", teacher_error="cubed", sentence_share=0.0)
+    with pytest.raises(ValueError, match=r"teacher_error is 'squared'; it wants .* teacher_standard=true"):
+        PretrainSettings(teacher="x", teacher_error="squared", teacher_standard=False)
+    with pytest.raises(ValueError, match="sentence_teacher is 'y' and there is no teacher"):
+        PretrainSettings(sentence_teacher="y")
 
 
 def test_bert_has_continuing_pieces_of_its_own(tmp_path: Path, packed: Packed) -> None:
