@@ -166,4 +166,6 @@ def assert_pre_trained(loaded: Bundle) -> None:
     found = loaded.retrieval.encoder.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
     tagger = loaded.tagger.encoder.state_dict()
-    assert {name.split(".")[2] for name, value in tagger.items() if not torch.equal(value, expected[name])} == {*"123"}
+    trained = range(loaded.settings.frozen_layers, loaded.tagger.encoder.config.num_hidden_layers)
+    changed = {name.split(".")[2] for name, value in tagger.items() if not torch.equal(value, expected[name])}
+    assert changed == {str(number) for number in trained}

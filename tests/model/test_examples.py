@@ -20,7 +20,7 @@ from metaner_core.model.tagger import Prediction
 from metaner_core.settings import Settings, preset
 from metaner_core.tagging.stages.predicting import predict
 from tests.support.bundles import write_lively
-from tests.support.small import SENTENCES, bert_tokenizer
+from tests.support.small import SENTENCES, bert_tokenizer, save_tiny_bert
 
 CODE = preset("official-code", window=8, window_context=3, frozen_layers=1, dropout=0.0, gamma=3e-3)
 WHOLE = dataclasses.replace(CODE, long_sentences="whole")
@@ -75,9 +75,9 @@ def test_predictions_come_together_again(lengths: list[int]) -> None:
     assert len(examples.first) == len(lengths)
 
 
-def test_each_source_window_has_a_vector_and_neighbours_of_its_own() -> None:
+def test_each_source_window_has_a_vector_and_neighbours_of_its_own(tmp_path: Path) -> None:
     source = [corpora.Sentence(tuple(words), tuple(labels)) for words, labels in SENTENCES]
-    made = prepare(CODE, source, source, encoder="embedded")
+    made = prepare(CODE, source, source, encoder=save_tiny_bert(tmp_path))
     slices = [i.tagging.ids[w.start : w.stop] for i in inputs(CODE) for w in i.tagging.windows]
     assert [s.ids for s in made.trainer.engine.source] == slices
     tokenizer, vectors = made.tokenizer, []
@@ -93,7 +93,7 @@ def test_each_source_window_has_a_vector_and_neighbours_of_its_own() -> None:
 
 
 def test_each_window_is_tagged_by_a_model_adapted_to_itself(tmp_path: Path) -> None:
-    loaded = bundle.load(write_lively(str(tmp_path / "b"), CODE, encoder="embedded"))
+    loaded = bundle.load(write_lively(str(tmp_path / "b"), CODE, encoder=save_tiny_bert(tmp_path / "encoder")))
     one_by_one = bundle.load(str(tmp_path / "b"), config=EngineConfig("reference")).engine
     sentences = [loaded.inputs(s.words) for s in LONG]
     found = predict(loaded, [sentences], adapted=True)[0]

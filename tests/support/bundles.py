@@ -13,10 +13,9 @@ from metaner_core.bundles.prepare import prepare
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.labels import spans
-from metaner_core.encoders.encoder import load_encoder
 from metaner_core.model.encoding import collate
 from metaner_core.settings import Settings
-from tests.support.small import SENTENCES, save_tiny_xlm_roberta
+from tests.support.small import SENTENCES, bert_tokenizer, save_tiny_xlm_roberta, tiny_bert
 
 FACTS = {
     "source_name": "embedded-en",
@@ -39,10 +38,9 @@ def write_lively(uri: str, settings: Settings, *, encoder: str) -> str:
 
 
 def save_bert(folder: Path) -> str:
-    """The embedded encoder with a tokenizer of BERT's own class, which gives token types too."""
-    encoder, tokenizer = load_encoder("embedded")
-    encoder.save_pretrained(folder)
-    BertTokenizer(vocab=tokenizer.get_vocab(), do_lower_case=False).save_pretrained(folder)
+    """A tiny random BERT with a tokenizer of BERT's own class, which gives token types too."""
+    tiny_bert().save_pretrained(folder)
+    BertTokenizer(vocab=bert_tokenizer().get_vocab(), do_lower_case=False).save_pretrained(folder)
     return str(folder)
 
 

@@ -1,6 +1,7 @@
 """Small things that tests of the method's mathematics share: sentences, tiny random encoders, an engine on them."""
 
 import functools
+from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -56,9 +57,13 @@ TEXTS = tuple(" ".join(words) for words, _ in SENTENCES)
 CHINESE_TEXTS = (*TEXTS, *("".join(words) for words, _ in CHINESE))
 
 
+WORDPIECES = Path(__file__).parents[1] / "fixtures" / "wordpieces"
+
+
 @functools.cache
 def bert_tokenizer():
-    return load_encoder("embedded")[1]
+    """WordPieces, every Chinese character by itself: those of the first embedded encoder."""
+    return PreTrainedTokenizerFast.from_pretrained(WORDPIECES)
 
 
 def tiny_bert(*, layers=3, positions=512, seed=0):

@@ -39,7 +39,7 @@ class Shape:
 
 
 SHAPES = {
-    "embedded": Shape("embedded", 4, 256, 4),
+    "embedded": Shape("embedded", 3, 384, 12),
     "e5-small": Shape("e5", 12, 384, 12),
     "bert-base": Shape("paper", 12, 768, 12),
 }
