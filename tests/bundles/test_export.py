@@ -87,16 +87,16 @@ def test_logits_are_the_tagger_s(exported: Exported) -> None:
         assert len(first) > 1
         if len(ours.windows) == 1:
             assert len(first) == len(words)
-            torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
+            torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
         else:  # cut off after the first window
-            torch.testing.assert_close(logits, expected[: len(first)], atol=1e-5, rtol=0)
+            torch.testing.assert_close(logits, expected[: len(first)], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("aggregation", "subwords"), [("first", 9), ("simple", 1)])
 def test_the_pipeline_finds_what_the_engine_finds(exported: Exported, aggregation: str, subwords: int) -> None:
     tag, tagged = exported.pipeline(aggregation_strategy=aggregation), sentences(exported, subwords=subwords)
     expected = [places(exported.loaded, words) for words in tagged]
-    assert len({type_ for names in expected for type_, _, _ in names}) > 2
+    assert len({type_ for names in expected for type_, _, _ in names}) > 1
     assert [found(tag(" ".join(words))) for words in tagged] == expected
 
 
