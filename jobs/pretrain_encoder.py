@@ -38,9 +38,8 @@ from metaner_core.pretrain.settings import (
     PRESETS,
     PackSettings,
     PretrainSettings,
-    preset,
+    from_options,
     require_other,
-    with_teacher,
 )
 from metaner_core.pretrain.text import Texts
 
@@ -135,8 +134,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Job, str | None]:
     parser.add_argument("--pack-set", action="append", default=[], metavar="FIELD=VALUE", help="likewise, of packing")
     add_training_options(parser, output="the encoder", storage="checkpoints and packed text")
     options = parser.parse(arguments)
-    settings = preset(options.preset, **overrides(PretrainSettings, options.set))
-    settings = with_teacher(settings, options.teacher)
+    changes = overrides(PretrainSettings, options.set)
+    settings = from_options(options.preset, changes, options.teacher).settled()
     packing = overrides(PackSettings, options.pack_set)
     job = Job(
         texts=texts_of(options) if options.text or options.translations else None,

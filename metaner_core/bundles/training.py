@@ -7,6 +7,7 @@ options, it goes on from its newest checkpoint. The bundle is that of the Ray jo
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from metaner_core.command import EVERY_SECONDS, CommandParser, run, say
 from metaner_core.data import corpora
 from metaner_core.data.corpora import Sentence
 from metaner_core.data.sentences import fingerprint, usable
-from metaner_core.encoders.source import require_source
+from metaner_core.encoders.source import require_source, settled
 from metaner_core.settings import PRESETS, SAME, Settings, parse_overrides, preset
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ def from_options(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a MetaTraining but the engine. Raises ValueError for options that do not go together."""
     overrides = parse_overrides(options.set) | ({} if options.seed is None else {"seed": options.seed})
     settings = preset(options.preset, **overrides)
+    if settings.retrieval_encoder != SAME:
+        settings = dataclasses.replace(settings, retrieval_encoder=settled(settings.retrieval_encoder))
     train, dev, name = labelled(options)
     if options.target:
         share = 100.0 if options.share is None else options.share
@@ -184,7 +187,7 @@ def from_options(options: argparse.Namespace) -> dict[str, Any]:
         name = f"{name} and {share:g}% of {options.target}"
     elif options.share is not None:
         raise ValueError("--share is of a --target's training set: name a corpus as --target, or leave it out")
-    return {"settings": settings, "train": train, "dev": dev, "encoder": options.encoder, "source_name": name}
+    return {"settings": settings, "train": train, "dev": dev, "encoder": settled(options.encoder), "source_name": name}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -25,7 +25,7 @@ from metaner_core.distilling.outputs import Tagged, read_all
 from metaner_core.distilling.selection import told
 from metaner_core.distilling.settings import PRESETS, Distillation, preset
 from metaner_core.distilling.stream import Stream, require_some
-from metaner_core.encoders.source import require_source
+from metaner_core.encoders.source import require_source, settled
 from metaner_core.settings import SAME, Settings
 
 if TYPE_CHECKING:
@@ -218,6 +218,6 @@ def from_options(options: argparse.Namespace) -> dict[str, Any]:
         "dev": dev,
         "settings": settings,
         "bundle": storage.absolute(options.bundle) if options.bundle else None,
-        "encoder": options.encoder,
+        "encoder": settled(options.encoder) if options.encoder else None,
         "source_name": name,
     }

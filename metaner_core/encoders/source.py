@@ -30,6 +30,12 @@ def _place(source: str) -> str:
     return storage.absolute(source) if SCHEME.match(source) else source
 
 
+def settled(source: str) -> str:
+    """`source` as processes find it that work elsewhere, as Ray's do: a folder by its absolute path; else as it is."""
+    named = source in ("embedded", e5_small.NAME)
+    return storage.absolute(source) if not named and Path(source).is_dir() else source
+
+
 def require_source(source: str) -> None:
     """Raises FileNotFoundError when `source` is a path or an s3:// prefix with nothing there (a hub is not asked).
 

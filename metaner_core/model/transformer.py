@@ -21,8 +21,8 @@ from metaner_core.model.encoding import Batch
 CPU_ALIKE, GPU_ALIKE = (1.25, 8), (2.0, 16)
 # On a GPU so many windows do whatever their lengths: padding costs less there than another group's launches.
 GPU_WINDOWS = 128
-# Windows of up to so many tokens attend by plain products on a CPU: half the time of torch's own attention, and a
-# fifth of its backward in bf16.
+# Windows of up to so many tokens attend by plain products on a CPU: torch's own attention takes as long or up to twice
+# that, and its backward in bf16 five times.
 SHORT = 160
 STACK = "encoder.encoder.layer."  # where a tagger has its layers, by number
 QKV = ("attention.self.query", "attention.self.key", "attention.self.value")

@@ -28,9 +28,8 @@ from metaner_core.pretrain.packed import open_packed
 from metaner_core.pretrain.settings import (
     PRESETS,
     PretrainSettings,
-    preset,
+    from_options,
     require_other,
-    with_teacher,
 )
 from metaner_core.pretrain.state import facts, run_name, written
 
@@ -49,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def pretrain(options: argparse.Namespace) -> None:
-    settings = with_teacher(preset(options.preset, **overrides(PretrainSettings, options.set)), options.teacher)
+    settings = from_options(options.preset, overrides(PretrainSettings, options.set), options.teacher)
     require_other(settings, options.output)
     for encoder in settings.sources:
         require_source(encoder)

@@ -103,25 +103,25 @@ class Pretrainer:
 
     @functools.cached_property
     def teacher(self) -> Teacher | None:
-        settings = self.settings
-        if not settings.teacher:
-            return None
-        teacher = load_teacher(settings.teacher, settings.teacher_prefix, self.device)
-        return standard(teacher, self.packed, settings) if settings.teacher_standard else teacher
+        return self._loaded(self.settings.teacher, self.settings.teacher_prefix)
 
     @functools.cached_property
     def sentence_teacher(self) -> Teacher | None:
         """Another than the teacher. Raises ValueError for one of another width."""
-        settings = self.settings
-        if not settings.sentence_teacher:
-            return None
-        found = load_teacher(settings.sentence_teacher, settings.sentence_prefix, self.device)
-        if self.teacher is not None and found.width != self.teacher.width:
+        source = self.settings.sentence_teacher
+        found = self._loaded(source, self.settings.sentence_prefix)
+        if found is not None and self.teacher is not None and found.width != self.teacher.width:
             raise ValueError(
-                f"sentence_teacher {settings.sentence_teacher!r} has vectors of {found.width}; they must be as wide as "
-                f"the teacher's, {self.teacher.width}"
+                f"sentence_teacher {source!r} has vectors of {found.width}; they must be as wide as the teacher's, "
+                f"{self.teacher.width}"
             )
-        return standard(found, self.packed, settings) if settings.teacher_standard else found
+        return found
+
+    def _loaded(self, source: str, prefix: str) -> Teacher | None:
+        if not source:
+            return None
+        found = load_teacher(source, prefix, self.device)
+        return standard(found, self.packed, self.settings) if self.settings.teacher_standard else found
 
     @functools.cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from metaner_core import storage
 from metaner_core.checked import Checked
 from metaner_core.encoders import e5_small
+from metaner_core.encoders.source import settled
 
 LARGEST_VOCABULARY = 65_535  # ids are kept in 16 bits
 
@@ -159,6 +160,12 @@ class PretrainSettings(Checked):
         """The encoders that a run begins with or learns from."""
         return tuple(filter(None, (self.teacher, self.sentence_teacher, self.start_from)))
 
+    def settled(self) -> "PretrainSettings":
+        """The same with folders among them as processes find them that work elsewhere."""
+        named = ("teacher", "sentence_teacher", "start_from")
+        places: dict[str, Any] = {field: settled(source) for field in named if (source := getattr(self, field))}
+        return dataclasses.replace(self, **places)
+
     @property
     def masks_words(self) -> bool:
         """Whether any step learns masked words: else there is no masked-LM head to keep."""
@@ -185,6 +192,12 @@ def preset(name: str, **overrides: Any) -> PretrainSettings:
     if name not in PRESETS:
         raise ValueError(f"preset {name!r} is unknown; there are {', '.join(PRESETS)}")
     return PretrainSettings(**{"preset": name, **PRESETS[name], **overrides})
+
+
+def from_options(name: str, changes: Mapping[str, Any], teacher: str | None) -> PretrainSettings:
+    """The settings that a command line asks for: a preset's, fields of it replaced, a teacher. Raises ValueError."""
+    named = {"teacher": teacher} if teacher else {}
+    return with_teacher(preset(name, **{**changes, **named}), teacher)
 
 
 def with_teacher(settings: PretrainSettings, teacher: str | None) -> PretrainSettings:

@@ -44,7 +44,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         encoder, name = save_xlm_roberta(folder / "encoder"), "paper"
     else:
         encoder, name = "embedded", "official-code" if request.param == "official-code" else "embedded"
-    settings = preset(name, frozen_layers=1, window=48, window_context=16)
+    settings = preset(name, seed=1, frozen_layers=1, window=48, window_context=16)
     write_lively(uri, settings, encoder=encoder)
     said = export(uri, str(output), to="transformers")
     return Exported(bundle.load(uri), output, said)
@@ -87,16 +87,16 @@ def test_logits_are_the_tagger_s(exported: Exported) -> None:
         assert len(first) > 1
         if len(ours.windows) == 1:
             assert len(first) == len(words)
-            torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
         else:  # cut off after the first window
-            torch.testing.assert_close(logits, expected[: len(first)], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(logits, expected[: len(first)], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("aggregation", "subwords"), [("first", 9), ("simple", 1)])
 def test_the_pipeline_finds_what_the_engine_finds(exported: Exported, aggregation: str, subwords: int) -> None:
     tag, tagged = exported.pipeline(aggregation_strategy=aggregation), sentences(exported, subwords=subwords)
     expected = [places(exported.loaded, words) for words in tagged]
-    assert len({type_ for names in expected for type_, _, _ in names}) > 1
+    assert len({type_ for names in expected for type_, _, _ in names}) > 2
     assert [found(tag(" ".join(words))) for words in tagged] == expected
 
 

@@ -176,8 +176,8 @@ def test_an_encoder_goes_on_from_another_on_more_text(written: tuple[State, str]
 def test_an_encoder_to_go_on_from_must_fit(packed: Packed, written: tuple[State, str], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not of the shape of these settings: num_hidden_layers 2 for 3"):
         Pretrainer(packed, small(start_from=written[1], layers=3)).start()
-    shape = {"layers": 4, "width": 256, "heads": 4, "inner_width": 1024, "positions": 512}
-    with pytest.raises(ValueError, match="vocab_size 20000 for"):
+    shape = {"layers": 3, "width": 384, "heads": 12, "inner_width": 1536, "positions": 512}
+    with pytest.raises(ValueError, match="vocab_size 21000 for"):
         Pretrainer(packed, small(start_from="embedded", **shape)).start()
     load_encoder(written[1])[0].save_pretrained(tmp_path / "headless")
     load_encoder(written[1])[1].save_pretrained(tmp_path / "headless")

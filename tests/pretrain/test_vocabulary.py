@@ -79,7 +79,7 @@ def test_what_the_text_uses_most_is_kept(part: Tokenizer, whole: Tokenizer, file
     assert "▁" in part.get_vocab()
 
 
-def test_special_tokens_in_text_are_text_only_where_the_tokenizer_knows_none(part: Tokenizer) -> None:
+def test_a_text_stands_between_cls_and_sep(part: Tokenizer) -> None:
     assert part.encode("北京 rain").ids[0] == 2
     assert part.encode("北京 rain").ids[-1] == 3
     assert part.encode("", add_special_tokens=False).ids == []

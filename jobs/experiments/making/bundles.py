@@ -12,6 +12,7 @@ from jobs.experiments.making.tidy import forget
 from jobs.experiments.story import Story
 from metaner_core import storage
 from metaner_core.bundles.manifest import written_by
+from metaner_core.encoders.source import settled
 
 
 def training_of(job: Job, data: Data, training: Training) -> meta_train.Job:
@@ -25,7 +26,7 @@ def training_of(job: Job, data: Data, training: Training) -> meta_train.Job:
         settings=training.settings,
         train=train,
         dev=data.dev,
-        encoder=training.encoder,
+        encoder=settled(training.encoder),
         engine=job.config.engine,
         source_name=name,
         output=training.bundle(job.output),
