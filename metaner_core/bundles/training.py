@@ -174,12 +174,17 @@ def labelled(options: argparse.Namespace) -> tuple[list[Sentence], list[Sentence
     return train, dev, options.corpus
 
 
+def found_anywhere(settings: Settings) -> Settings:
+    """With the retrieval encoder, if it is a folder, by its absolute path (`encoders.source.settled`)."""
+    if settings.retrieval_encoder == SAME:  # a folder may be called so
+        return settings
+    return dataclasses.replace(settings, retrieval_encoder=settled(settings.retrieval_encoder))
+
+
 def from_options(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a MetaTraining but the engine. Raises ValueError for options that do not go together."""
     overrides = parse_overrides(options.set) | ({} if options.seed is None else {"seed": options.seed})
-    settings = preset(options.preset, **overrides)
-    if settings.retrieval_encoder != SAME:
-        settings = dataclasses.replace(settings, retrieval_encoder=settled(settings.retrieval_encoder))
+    settings = found_anywhere(preset(options.preset, **overrides))
     train, dev, name = labelled(options)
     if options.target:
         share = 100.0 if options.share is None else options.share

@@ -12,6 +12,7 @@ from jobs.experiments.making.tidy import forget
 from jobs.experiments.story import Story
 from metaner_core import storage
 from metaner_core.bundles.manifest import written_by
+from metaner_core.bundles.training import found_anywhere
 from metaner_core.encoders.source import settled
 
 
@@ -23,7 +24,7 @@ def training_of(job: Job, data: Data, training: Training) -> meta_train.Job:
         train = [*train, *data.share(test, share, training.settings.seed)]
         name = f"{name} and {share:g}% of {test}"
     return meta_train.Job(
-        settings=training.settings,
+        settings=found_anywhere(training.settings),
         train=train,
         dev=data.dev,
         encoder=settled(training.encoder),

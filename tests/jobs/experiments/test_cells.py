@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from jobs.experiments.cells import left
+from jobs.experiments.cells import cells, left, trainings
 from jobs.experiments.claim import changed, claim, facts
-from jobs.experiments.data import read
+from jobs.experiments.data import Data, read
 from jobs.experiments.grid import parse
 from jobs.experiments.job import Job
+from jobs.experiments.making.bundles import training_of
 from jobs.scoring.result import Test
 from metaner_core import storage
 from metaner_core.data.columns import Sentence
@@ -118,3 +119,17 @@ def test_a_corpus_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -
         read(Job(grid=grid, output=str(tmp_path / "out")))
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         read(Job(grid=grid, output=str(tmp_path / "out"), data=str(tmp_path)))
+
+
+def test_trainings_are_given_folders_by_their_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's workers are elsewhere. A grid and the names of its cells stay as they were written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    variants = {"own": {"preset": "embedded", "set": {"retrieval_encoder": "mine"}}}
+    grid = parse(values(encoders=["mine"], seeds=[0], tests=["embedded-es"], variants=variants), "grid.toml")
+    job, data = Job(grid=grid, output=str(tmp_path / "out")), Data(SENTENCES, SENTENCES, {}, {})
+    (training,) = trainings(cells(grid))
+    found = training_of(job, data, training)
+    assert found.encoder == found.settings.retrieval_encoder == str(tmp_path / "mine")
+    assert training.encoder == training.settings.retrieval_encoder == "mine"
+    assert training.name == "mine.own.PER-LOC-ORG-MISC.0"
