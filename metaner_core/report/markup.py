@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from metaner_core.text.languages import primary
-from metaner_core.text.schema import OUTCOMES
-
-UNSURE = 0.6  # an entity with a score below this is drawn fainter, with its score beside it
+from metaner_core.text.schema import OUTCOMES, UNSURE
 
 _LANGUAGES = {
     **{"ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish"},

@@ -71,9 +71,9 @@ class Summary:
     the most frequent entities once there are too many different ones to count them all: see Frequent.
 
     languages: counts by the language of a code (`pt` of `pt-BR`), "" where none is known. scores: entities by type and
-    bin. kinds: see Kind; KINDS of them. frequent: entities as "TYPE text". adapted: sentences that have neighbours.
-    support: their different sets of neighbours. samples: tagged documents by id: language, language_score, text (its
-    beginning), characters (of all of it) and entities (of the beginning).
+    bin. kinds: see Kind; KINDS of them. frequent: entities that are not unsure, as "TYPE text". adapted: sentences that
+    have neighbours. support: their different sets of neighbours. samples: tagged documents by id: language,
+    language_score, text (its beginning), characters (of all of it) and entities (of the beginning).
     """
 
     languages: Mapping[str, Counts] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Summary:
             languages=_added((primary(row["language"]) or "", _counts(row)) for row in rows),
             scores=_scores(entities),
             kinds=least(_added(_kind(row) for row in rows if row.get("stage")), KINDS),
-            frequent=Frequent.of(f"{e['type']} {' '.join(e['text'].split())[:MAX_NAME]}" for e in entities),
+            frequent=Frequent.of(map(_name, filter(_sure, entities))),
             adapted=len(sets),
             support=Distinct.of(sets),
             samples={id_: _sample(row) for id_, row in samples.items()},
@@ -178,6 +178,14 @@ def _counts(row: Mapping[str, Any]) -> Counts:
         cut=sum(sentence["windows"] > 1 for sentence in sentences),
         entities=Counter(entity["type"] for entity in row["entities"]),
     )
+
+
+def _sure(entity: Mapping[str, Any]) -> bool:
+    return bool(entity["score"] >= schema.UNSURE)
+
+
+def _name(entity: Mapping[str, Any]) -> str:
+    return f"{entity['type']} {' '.join(entity['text'].split())[:MAX_NAME]}"
 
 
 def _scores(entities: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:

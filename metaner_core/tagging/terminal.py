@@ -13,9 +13,8 @@ from rich.text import Text
 
 from metaner_core.data.labels import spans
 from metaner_core.tagging.documents import Neighbour, TaggedDocument
-from metaner_core.text.schema import EXCERPT
+from metaner_core.text.schema import EXCERPT, UNSURE
 
-UNSURE = 0.6  # a name with a score below this is drawn fainter, with its score beside it, as in the HTML report
 COLOURS = {"PER": "cyan", "LOC": "green", "ORG": "yellow", "MISC": "magenta"}  # black on these is read in every theme
 OTHER = "white"
 

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from metaner_core.report import markup
-from metaner_core.tagging import terminal
 from metaner_core.tagging.documents import Entity, Neighbour, TaggedDocument, TaggedSentence
 from metaner_core.tagging.terminal import show
 
@@ -75,7 +73,3 @@ def test_a_document_that_was_not_tagged_says_why() -> None:
     assert seen(rejected) == "a�b" + "c" * 197 + "\nrejected: text: half\n"
     assert seen(TaggedDocument(" \n", None, None, outcome="empty")) == "empty: it has no words\n"
     assert seen(TaggedDocument(None, None, None, outcome="rejected", stage="text")) == "rejected: text\n"
-
-
-def test_unsure_is_what_the_html_report_calls_unsure() -> None:
-    assert terminal.UNSURE == markup.UNSURE
