@@ -91,7 +91,7 @@ def test_adapting_otherwise_gives_other_cells_of_the_same_bundle(unbroken: Path)
     assert full["bundle"] == adam["bundle"]
     assert full["result"]["counts"]["unadapted"] == adam["result"]["counts"]["unadapted"]
     assert [(c["settings"]["adapt_optimizer"], c["settings"]["gamma"]) for c in (full, adam)] == [
-        ("sgd", 0.01),
+        ("scaled_sgd", 1e-4),
         ("adam", 0.005),
     ]
 
