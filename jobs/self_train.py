@@ -65,7 +65,8 @@ class Rounds:
     def tagging(self, number: int, teacher: str) -> tagging.Job:
         """Of a round, counted from 1. Raises ValueError for options that cannot be."""
         places = ["--bundle", teacher, "--output", self.place(number, "tagged"), "--keep-probabilities"]
-        return tagging.job(tagging.parse(places, self.tag, f"{self.where} [tag]"))
+        given = {name: value for name, value in self.tag.items() if number == 1 or name != "set"}  # students: no step
+        return tagging.job(tagging.parse(places, given, f"{self.where} [tag]"))
 
     def distilling(self, number: int) -> teaching.Job:
         """Likewise."""

@@ -26,10 +26,12 @@ def decisive(job: Job, found: Input, model: Mapping[str, Any]) -> dict[str, Any]
     rules = dataclasses.asdict(with_lines(job, found).rules)
     files = zip(map(found.name, found.files), zip(found.sizes, found.modified, strict=True), strict=True)
     ids = {"ids": "by place"} if found.ids_by_place else {}  # absent, as it was before there was a choice
+    adapting = {"adapting": dict(job.adapting)} if job.adapting else {}  # likewise
     facts = {
         "versions": {"rows": schema.ROWS, "schema": job.keep.version},
         "bundle": model["fingerprint"],
         "adapted": job.adapted,
+        **adapting,
         "precision": job.precision,
         "kept": job.keep.names,
         "lines": rules.pop("lines"),

@@ -132,7 +132,7 @@ def _manifest(
             "uri": job.bundle,
             "fingerprint": model["fingerprint"],
             "encoder": model.get("encoder"),
-            "settings": model["settings"],
+            "settings": {**model["settings"], **job.adapting},
         },
         "adapted": job.adapted,
         "kept": job.keep.names,

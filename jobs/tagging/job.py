@@ -14,6 +14,7 @@ from metaner_core import storage
 from metaner_core.bundles.manifest import NO_NEIGHBOURS, adapts
 from metaner_core.engine.config import KINDS, PRECISIONS, EngineConfig
 from metaner_core.reading.source import FORMATS, WET, Input, Source
+from metaner_core.settings import ADAPTING, Settings, parse_overrides
 from metaner_core.text import schema
 from metaner_core.text.rules import BLOCK, DEFAULT, FLOW, LINES, Rules
 
@@ -28,10 +29,11 @@ RULES = ("language", "lines", "min_characters", "max_characters", "max_sentences
 class Job:
     """What is tagged, with what, and where it goes. Raises ValueError listing every bad field at once.
 
-    adapted: adapt the model to every sentence; else tag with the meta-trained model as it is. keep_probabilities: of
-    each word over all labels, in the rows. keep_unadapted: those before adapting, too. limit: only the first so many
-    documents. shard_mb: text in one shard, and so in one file of the output; up to as much is done again after a
-    crash. batch_size: documents whose sentences go through the model together: the more, the more they share.
+    adapted: adapt the model to every sentence; else tag with the meta-trained model as it is. adapting: how, where it
+    is not as the bundle's settings have it (`Settings.adapting`). keep_probabilities: of each word over all labels, in
+    the rows. keep_unadapted: those before adapting, too. limit: only the first so many documents. shard_mb: text in one
+    shard, and so in one file of the output; up to as much is done again after a crash. batch_size: documents whose
+    sentences go through the model together: the more, the more they share.
     actors: so many, or the least and the most: then the run begins with the least, and takes more as it finds room.
     engine, precision: as in metaner_core.engine.config. stall_minutes: without any progress, then the job ends.
     wait_minutes: for room on the cluster. every_seconds: between two lines of progress. config: the options that it was
@@ -43,6 +45,7 @@ class Job:
     output: str
     rules: Rules = DEFAULT
     adapted: bool = True
+    adapting: Mapping[str, Any] = field(default_factory=dict)
     keep_probabilities: bool = False
     keep_unadapted: bool = False
     limit: int | None = None
@@ -68,6 +71,10 @@ class Job:
         bad += [f"{name} is {n:g}; it must be above 0" for name, n in numbers.items() if not 0 < n < math.inf]
         if self.keep_unadapted and not (self.keep_probabilities and self.adapted):
             bad += ["keep_unadapted is for keep_probabilities of an adapted model: give that too, and no unadapted"]
+        if self.adapting and not self.adapted:
+            bad += [
+                f"{', '.join(self.adapting)}: how the model is adapted, and it is not to be: no set, or no unadapted"
+            ]
         bad += [] if 0 <= self.wait_minutes < math.inf else [f"wait_minutes is {self.wait_minutes:g}; least is 0"]
         if bad:
             raise ValueError("bulk tagging:\n  " + "\n  ".join(bad))
@@ -88,7 +95,8 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """How it runs, without what it reads and writes."""
-        others = ("source", "bundle", "output", "rules", "adapted", "keep_probabilities", "keep_unadapted", "config")
+        others = {"source", "bundle", "output", "rules", "adapted", "adapting", "config"}
+        others |= {"keep_probabilities", "keep_unadapted"}
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
 
 
@@ -101,13 +109,22 @@ def with_lines(job: Job, found: Input) -> Job:
 def as_its_bundle(job: Job, model: Mapping[str, Any]) -> Job:
     """The job as its bundle can do it: one without source sentences tags unadapted. model: the bundle's manifest.
 
-    Raises ValueError when what it would be before adapting is to be kept.
+    Of how it is adapted what is not as in the bundle stays. Raises ValueError for what the bundle cannot be: adapted
+    otherwise without source sentences, or where training decided; or when what it would be before adapting is to be
+    kept.
     """
-    if not job.adapted or adapts(model):
+    if not job.adapted:
         return job
-    if job.keep_unadapted:
-        raise ValueError(f"bundle {job.bundle} {NO_NEIGHBOURS}; leave out --keep-unadapted")
-    return dataclasses.replace(job, adapted=False)
+    if not adapts(model):
+        if asked := [
+            option for option, on in (("--keep-unadapted", job.keep_unadapted), ("--set", job.adapting)) if on
+        ]:
+            raise ValueError(f"bundle {job.bundle} {NO_NEIGHBOURS}; leave out {' and '.join(asked)}")
+        return dataclasses.replace(job, adapted=False)
+    settings = Settings.from_dict(model["settings"])
+    settings.adapting(job.adapting)  # tells what is wrong
+    other = {name: value for name, value in job.adapting.items() if value != getattr(settings, name)}
+    return dataclasses.replace(job, adapting=other)
 
 
 def parse(
@@ -122,6 +139,8 @@ def parse(
     _rule_options(parser.add_argument_group("which documents, and as what language"))
     group = parser.add_argument_group("output")
     group.add_argument("--unadapted", action="store_true", help="do not adapt the model to each sentence: fast")
+    other = f"adapt otherwise than the bundle's settings say; FIELD is one of {', '.join(ADAPTING)}"
+    group.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help=other)
     kept = "put the probability of every label of every word into the rows: for other models to learn from"
     group.add_argument("--keep-probabilities", action="store_true", help=kept)
     beside = "with it: the same before the model is adapted, beside them"
@@ -201,6 +220,7 @@ def job(options: argparse.Namespace) -> Job:
         output=storage.absolute(options.output),
         rules=Rules(languages=languages, identify=not options.no_identify, **rules),
         adapted=not options.unadapted,
+        adapting=parse_overrides(options.set),
         every_seconds=options.every_seconds,
         config=options.config,
         **{name: getattr(options, name) for name in same},

@@ -24,7 +24,7 @@ def load(job: Job, tell: Callable[[int], object] = silent) -> Bundle:
     if not job.gpu:
         torch.set_num_threads(job.threads)
     config = EngineConfig(job.engine, job.precision)
-    return bundle.load(job.bundle, device=device(job.gpu), config=config, tell=tell)
+    return bundle.load(job.bundle, device=device(job.gpu), config=config, changes=job.adapting, tell=tell)
 
 
 def load_watched(job: Job, supervisor: ActorHandle, tell: Callable[[int], object]) -> Bundle:

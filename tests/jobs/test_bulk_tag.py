@@ -161,6 +161,22 @@ def test_parquet_to_partitions_on_s3(tiny_bundle: str, s3: str, tmp_path: Path) 
     assert b"test-secret" not in everything
 
 
+def test_it_adapts_otherwise_than_the_bundle_where_it_is_told_to(tiny_bundle: str, tmp_path: Path) -> None:
+    source = Source(uri=jsonl(tmp_path / "in.jsonl", [{"id": id_, "text": TEXTS[id_]} for id_ in "abd"]))
+    changes = {"adapt_optimizer": "sgd", "gamma": 3.0}
+    job = Job(source=source, bundle=tiny_bundle, output=str(tmp_path / "out"), adapting=changes)
+    settings = bulk_tag(job)["bundle"]["settings"]
+    assert settings == bundle.load(tiny_bundle).settings.adapting(changes).to_dict() | {"types": settings["types"]}
+    documents = [Document(id_, TEXTS[id_], None) for id_ in "abd"]
+    told, as_made = (
+        schema.tables(tag_documents(bundle.load(tiny_bundle, changes=with_), documents))[0].to_pylist()
+        for with_ in (changes, {})
+    )
+    found = written(job.output, "tagged")
+    assert [found[row["id"]] for row in told] == [near(row) for row in told]
+    assert [near(row) for row in told] != [near(row) for row in as_made]
+
+
 def test_a_run_that_stalls_ends_with_the_name_of_what_stalls(
     tiny_bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,10 @@ import pytest
 from jobs.planning.shards import MANIFEST, RUN, release
 from jobs.tagging import job as job_module
 from jobs.tagging.claim import claim, decisive, finished
-from jobs.tagging.job import Job, parse, with_lines
+from jobs.tagging.job import Job, as_its_bundle, parse, with_lines
 from metaner_core import storage
 from metaner_core.reading.source import Input, Source, find
+from metaner_core.settings import Settings
 from metaner_core.text.rules import Rules
 
 NEEDED = ["--input", "in.jsonl", "--bundle", "s3://b/bundle", "--output", "out"]
@@ -117,3 +118,32 @@ def test_an_output_on_s3_is_given_back_too(tmp_path: Path, s3: str) -> None:
     storage.write_bytes(f"{s3}/out/plan/part-000000.json", b"[]")
     release(f"{s3}/out")
     assert storage.list_files(s3) == []
+
+
+@pytest.fixture
+def model() -> dict[str, object]:
+    return {"fingerprint": "abc", "settings": Settings().to_dict(), "source": {"sentences": 3}}
+
+
+def test_what_adapts_otherwise_than_the_bundle_is_kept(model: dict[str, object]) -> None:
+    found = job_module.job(parse([*NEEDED, "--set", "gamma=1e-5", "--set", "adapt_optimizer=scaled_sgd"]))
+    assert found.adapting == {"gamma": 1e-5, "adapt_optimizer": "scaled_sgd"}
+    assert as_its_bundle(found, model).adapting == {"adapt_optimizer": "scaled_sgd"}, "γ is the bundle's"
+    assert "adapting" not in as_its_bundle(found, model).settings()
+
+
+def test_only_what_adapts_can_be_otherwise(model: dict[str, object]) -> None:
+    found = job_module.job(parse([*NEEDED, "--set", "alpha=1e-4"]))
+    with pytest.raises(ValueError, match="alpha: decided when the bundle was trained; only neighbours"):
+        as_its_bundle(found, model)
+    with pytest.raises(ValueError, match="gamma: how the model is adapted, and it is not to be: no set, or no unadap"):
+        job_module.job(parse([*NEEDED, "--unadapted", "--set", "gamma=1"]))
+    with pytest.raises(ValueError, match="leave out --set"):
+        as_its_bundle(job_module.job(parse([*NEEDED, "--set", "gamma=1"])), {**model, "source": {"sentences": 0}})
+
+
+def test_a_run_that_adapts_otherwise_is_another(tmp_path: Path) -> None:
+    assert "adapting" not in make(tmp_path), "as it was before there was a choice"
+    claim(str(tmp_path / "out"), make(tmp_path))
+    with pytest.raises(ValueError, match=r"adapting: absent then, {\"gamma\": 0.5} now"):
+        claim(str(tmp_path / "out"), make(tmp_path, adapting={"gamma": 0.5}))

@@ -18,3 +18,6 @@ def test_the_bundle_is_used_as_the_job_says(engine: str, precision: str, monkeyp
     model.load(Job(source=Source(uri="x"), bundle="b", output="o", engine=engine, precision=precision, threads=3))
     assert (asked["uri"], asked["device"].type, asked["threads"]) == ("b", "cpu", 3)
     assert asked["config"] == EngineConfig(engine, precision)
+    assert asked["changes"] == {}
+    model.load(Job(source=Source(uri="x"), bundle="b", output="o", adapting={"gamma": 0.5}))
+    assert asked["changes"] == {"gamma": 0.5}
