@@ -16,7 +16,7 @@ from metaner_core.report.summary import BINS, KINDS, Counts, Summary
 from metaner_core.report.throughput import Shard, over_time
 from metaner_core.report.units import duration, moment, share, size
 from metaner_core.text.languages import primary, wider
-from metaner_core.text.schema import TAGGED, UNSURE
+from metaner_core.text.schema import SURE, TAGGED
 
 __all__ = ["Shard", "render", "write_report"]
 
@@ -57,7 +57,8 @@ def render(manifest: Mapping[str, Any], summary: Summary, shards: Iterable[Shard
         widest=max((counts.entities.total() for *_, counts in languages), default=0),
         pace=over_time(shards),
         frequent=[(type_, _frequent(summary, type_)) for type_ in types if summary.total.entities[type_]],
-        sure=sum(sum(bins[round(UNSURE * BINS) :]) for bins in summary.scores.values()),
+        least=SURE,
+        sure=sum(sum(bins[round(SURE * BINS) :]) for bins in summary.scores.values()),
         scores=[(type_, summary.scores[type_]) for type_ in types if type_ in summary.scores],
         bins=[(i / BINS, (i + 1) / BINS) for i in range(BINS)],
         kinds=kinds[:REASONS],

@@ -71,7 +71,7 @@ class Summary:
     the most frequent entities once there are too many different ones to count them all: see Frequent.
 
     languages: counts by the language of a code (`pt` of `pt-BR`), "" where none is known. scores: entities by type and
-    bin. kinds: see Kind; KINDS of them. frequent: entities that are not unsure, as "TYPE text". adapted: sentences that
+    bin. kinds: see Kind; KINDS of them. frequent: those of a score of SURE, as "TYPE text". adapted: sentences that
     have neighbours. support: their different sets of neighbours. samples: tagged documents by id: language,
     language_score, text (its beginning), characters (of all of it) and entities (of the beginning).
     """
@@ -181,7 +181,7 @@ def _counts(row: Mapping[str, Any]) -> Counts:
 
 
 def _sure(entity: Mapping[str, Any]) -> bool:
-    return bool(entity["score"] >= schema.UNSURE)
+    return bool(entity["score"] >= schema.SURE)
 
 
 def _name(entity: Mapping[str, Any]) -> str:

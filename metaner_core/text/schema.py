@@ -14,7 +14,8 @@ import pyarrow as pa
 VERSION, KEEPING = 2, 3  # without and with what `Keep` adds; raise both when a column's name, type or meaning changes
 ROWS = 2  # raise it when the same documents, bundle and options may give other rows: other rules, sentences, ids
 EXCERPT = 200  # characters
-UNSURE = 0.6  # an entity with a lower score is drawn fainter where people see it, and not counted as frequent
+UNSURE = 0.6  # an entity with a lower score is drawn fainter where people see it
+SURE = 0.8  # the least score of what is counted as a frequent entity, and in the guides' queries
 TAGGED, EMPTY, FILTERED, REJECTED = OUTCOMES = ("tagged", "empty", "filtered", "rejected")
 
 MEANINGS = {  # by the column's name, and for what is nested in it after a dot

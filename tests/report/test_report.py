@@ -8,7 +8,7 @@ from metaner_core.report import report
 from metaner_core.report.report import Shard
 from metaner_core.report.sketches import Frequent
 from metaner_core.report.summary import Summary
-from metaner_core.text.schema import UNSURE
+from metaner_core.text.schema import SURE
 from tests.support import rows
 from tests.support.reader import Node, Reader, contrast, nodes, palettes
 
@@ -105,9 +105,9 @@ def test_frequent_entities_stand_below_their_type() -> None:
     top = [(key[4:], n) for key, n in SUMMARY.frequent.top(1000) if key.startswith("PER ")]
     assert [(text, int(n)) for text, n in first] == top[: report.FREQUENT]
     note = next(section(page(), "frequent").all("p")).text()
-    sure = sum(e["score"] >= UNSURE for row in ROWS for e in row.get("entities", ()))
+    sure = sum(e["score"] >= SURE for row in ROWS for e in row.get("entities", ()))
     assert (
-        f"Of the {sure:,} that the model gave a score of at least 0.6; there are {SUMMARY.total.entities.total():,}"
+        f"Of the {sure:,} that the model gave a score of at least 0.8; there are {SUMMARY.total.entities.total():,}"
         in note
     )
 

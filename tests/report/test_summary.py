@@ -71,14 +71,14 @@ def test_reasons_are_told_apart_but_for_their_numbers(whole: Summary) -> None:
 
 
 def test_frequent_entities_are_counted_by_type_and_text(whole: Summary) -> None:
-    sure = [entity for entity in ENTITIES if entity["score"] >= schema.UNSURE]
+    sure = [entity for entity in ENTITIES if entity["score"] >= schema.SURE]
     assert whole.frequent.counts == Counter(f"{entity['type']} {entity['text']}" for entity in sure)
     assert whole.frequent.missed == 0
     assert 0 < len(sure) < len(ENTITIES)
 
 
-def test_what_the_model_is_unsure_of_is_not_frequent() -> None:
-    many = [rows.tagged(f"d{i}", [("de", "LOC", 0.59), " ", ("Lyon", "LOC", 0.6)]) for i in range(3)]
+def test_what_the_model_is_not_sure_of_is_not_frequent() -> None:
+    many = [rows.tagged(f"d{i}", [("de", "LOC", 0.79), " ", ("Lyon", "LOC", 0.8)]) for i in range(3)]
     found = Summary.of(many)
     assert found.frequent.counts == {"LOC Lyon": 3}
     assert found.total.entities == {"LOC": 6}
