@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from metaner_core.report.sketches import Distinct, Frequent, digest, least
 from metaner_core.text import schema
+from metaner_core.text.canonical import normal
 from metaner_core.text.languages import primary
 
 BINS = 20  # of entity scores, from 0 to 1
@@ -185,7 +186,8 @@ def _sure(entity: Mapping[str, Any]) -> bool:
 
 
 def _name(entity: Mapping[str, Any]) -> str:
-    return f"{entity['type']} {' '.join(entity['text'].split())[:MAX_NAME]}"
+    text = normal(" ".join(entity["text"].split()))  # one name, however its accents are coded
+    return f"{entity['type']} {text[:MAX_NAME]}"
 
 
 def _scores(entities: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:

@@ -84,6 +84,11 @@ def test_what_the_model_is_not_sure_of_is_not_frequent() -> None:
     assert found.total.entities == {"LOC": 6}
 
 
+def test_a_name_is_one_however_its_accents_are_coded() -> None:
+    row = rows.tagged("x", [("Bogot\u00e1", "LOC"), " ", ("Bogota\u0301", "LOC")])
+    assert Summary.of([row]).frequent.counts == {"LOC Bogot\u00e1": 2}
+
+
 def test_neighbours_are_counted_as_sets(whole: Summary) -> None:
     sets = {frozenset(neighbour["id"] for neighbour in sentence["neighbours"]) for sentence in SENTENCES}
     assert (whole.adapted, whole.support.count()) == (len(SENTENCES), len(sets))
