@@ -72,9 +72,8 @@ class Job:
         if self.keep_unadapted and not (self.keep_probabilities and self.adapted):
             bad += ["keep_unadapted is for keep_probabilities of an adapted model: give that too, and no unadapted"]
         if self.adapting and not self.adapted:
-            bad += [
-                f"{', '.join(self.adapting)}: how the model is adapted, and it is not to be: no set, or no unadapted"
-            ]
+            names = ", ".join(self.adapting)
+            bad += [f"{names}: how the model is adapted, and it is not to be: no set, or no unadapted"]
         bad += [] if 0 <= self.wait_minutes < math.inf else [f"wait_minutes is {self.wait_minutes:g}; least is 0"]
         if bad:
             raise ValueError("bulk tagging:\n  " + "\n  ".join(bad))
@@ -116,11 +115,12 @@ def as_its_bundle(job: Job, model: Mapping[str, Any]) -> Job:
     if not job.adapted:
         return job
     if not adapts(model):
-        if asked := [
-            option for option, on in (("--keep-unadapted", job.keep_unadapted), ("--set", job.adapting)) if on
-        ]:
+        options = {"--keep-unadapted": job.keep_unadapted, "--set": job.adapting}
+        if asked := [option for option, given in options.items() if given]:
             raise ValueError(f"bundle {job.bundle} {NO_NEIGHBOURS}; leave out {' and '.join(asked)}")
         return dataclasses.replace(job, adapted=False)
+    if not job.adapting:
+        return job
     settings = Settings.from_dict(model["settings"])
     settings.adapting(job.adapting)  # tells what is wrong
     other = {name: value for name, value in job.adapting.items() if value != getattr(settings, name)}

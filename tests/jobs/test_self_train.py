@@ -145,3 +145,14 @@ def test_the_first_round_alone_may_keep_what_was_before_adapting(places: dict[st
     job = load(str(tmp_path / "rounds.toml"), str(tmp_path / "out"))
     assert isinstance(job, Rounds)
     assert job.tagging(1, job.bundle).keep_unadapted
+
+
+def test_the_first_round_alone_adapts_and_so_takes_what_adapts_otherwise(
+    places: dict[str, str], tmp_path: Path
+) -> None:
+    text = FILE.format(**places).replace("shard_mb = 8", "shard_mb = 4\nset = { gamma = 0.5 }")
+    (tmp_path / "rounds.toml").write_text(text, encoding="utf-8")
+    job = load(str(tmp_path / "rounds.toml"), str(tmp_path / "out"))
+    one, two = (job.tagging(number, places["bundle"]) for number in (1, 2))
+    assert (one.adapting, one.shard_mb) == ({"gamma": 0.5}, 4)
+    assert (two.adapting, two.shard_mb) == ({}, 4)
