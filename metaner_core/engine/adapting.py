@@ -17,7 +17,8 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
-from metaner_core.engine import memory, threads
+from metaner_core import threads
+from metaner_core.engine import memory
 from metaner_core.engine.config import PRECISIONS, EngineConfig
 from metaner_core.engine.sharing.store import Store
 from metaner_core.engine.sharing.waves import Query, Room, Support, ordered, parts, plan, units_of
@@ -112,7 +113,7 @@ class BatchedEngine(Engine):
                 places.setdefault(self._query(sentence, ids), []).append(place)
         self.shared.add(Shared(sentences=sum(map(len, places.values())), distinct=len(places)))
         room = self._room()
-        todo = parts(ordered(places, self.source, room), threads.count(self.device))
+        todo = parts(ordered(places, self.source, room), self.source, threads.count(self.device))
         found = [Prediction()] * len(sentences)
         done = threads.each(lambda part: self._in_waves(part, room, overlaps), todo, device=self.device)
         for part, (predictions, work) in zip(todo, done, strict=True):

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import torch
 
-from metaner_core import workers
-from metaner_core.engine import memory, threads
+from metaner_core import threads, workers
+from metaner_core.engine import memory
 from metaner_core.engine.weights.per_task import PerTask, Step
 from metaner_core.engine.weights.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.method.adapt import Engine

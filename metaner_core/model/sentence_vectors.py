@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from metaner_core import workers
+from metaner_core import threads, workers
 from metaner_core.encoders.encoder import layers, longest_input
 from metaner_core.model.encoding import Encoded, Window, collate
 from metaner_core.model.transformer import ModuleWeights, Packed, at_positions, embed, pack, run_layers
@@ -62,12 +62,12 @@ class SentenceVectors:
                 f"encoder's {positions} positions: give a shorter one"
             )
 
-    @torch.no_grad()
     def __call__(self, sentences: Sequence[Sequence[int]], *, batch: int | None = None) -> np.ndarray:
         """[n, d] float32 from each sentence's subword ids, no special tokens among them; of no subwords: [CLS] [SEP].
 
         Equal sentences get bit-equal vectors. The batches are shared out over the workers of torch.distributed, if it
-        runs, and are the same for any number of them. batch: tokens in one at most; None: what suits the device.
+        runs, and over torch's threads; they are the same for any number of them. batch: tokens in one at most; None:
+        what suits the device.
         """
         own = [tuple(ids[: self._room]) for ids in sentences]
         distinct = sorted(set(own), key=lambda ids: (len(ids), ids))
@@ -75,9 +75,11 @@ class SentenceVectors:
         most = batch or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
         found = torch.zeros(len(distinct), self.encoder.config.hidden_size, device=device)
         self.encoder.eval()
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
-            for rows in workers.share(self._batches(distinct, most)):
-                found[rows.start : rows.stop] = self._vectors(distinct[rows.start : rows.stop], device)
+        batches = list(workers.share(self._batches(distinct, most)))
+        pieces = [distinct[rows.start : rows.stop] for rows in batches]
+        done = threads.each(lambda piece: self._vectors(piece, device), pieces, device=device)
+        for rows, vectors in zip(batches, done, strict=True):
+            found[rows.start : rows.stop] = vectors
         workers.add_up([found])
         place = {ids: n for n, ids in enumerate(distinct)}
         return found.cpu().numpy()[[place[ids] for ids in own]]
@@ -94,14 +96,17 @@ class SentenceVectors:
         if start < len(sentences):
             yield range(start, len(sentences))
 
+    @torch.no_grad()
     def _vectors(self, sentences: Sequence[Ids], device: torch.device) -> torch.Tensor:
+        """Of one batch, maybe on a thread of its own: what torch is told for one thread, others do not hear of."""
         packed = self._packed(sentences, device)
         weights, last = ModuleWeights(self._holder), self._last
-        x = embed(self._holder, packed)
-        if self.pooling == "cls":
-            return at_positions(self._holder, packed, x, weights, first=0, last=last)
-        x = run_layers(self._holder, packed, x, weights, last=last)
-        return torch.stack([tokens.mean(0) for tokens in x.split(packed.lengths)])
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+            x = embed(self._holder, packed)
+            if self.pooling == "cls":
+                return at_positions(self._holder, packed, x, weights, first=0, last=last)
+            x = run_layers(self._holder, packed, x, weights, last=last)
+            return torch.stack([tokens.mean(0) for tokens in x.split(packed.lengths)])
 
     def _packed(self, sentences: Sequence[Ids], device: torch.device) -> Packed:
         """Each sentence as one window, prefix and all; the positions are those of [CLS]."""

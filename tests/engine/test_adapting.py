@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings, strategies
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from metaner_core import threads
 from metaner_core.bundles import bundle
-from metaner_core.engine import threads
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.config import EngineConfig
 from metaner_core.engine.weights import adapted, trace

@@ -118,6 +118,20 @@ def test_workers_share_the_batches_and_their_sum_is_the_whole(pair, monkeypatch)
     np.testing.assert_array_equal(sum(parts), whole)
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_any_number_of_threads_finds_the_same(pair, half):
+    """Batches are whole, and torch's settings for one thread (no gradients, bf16) hold on each."""
+    vectors, sentences = SentenceVectors(*pair, pooling="mean", half=half), ids_of(pair[1])
+    before, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(vectors(sentences, batch=40))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_in_half_precision_a_vector_is_off_by_what_bf16_rounds(pair, pooling):
     sentences = ids_of(pair[1])

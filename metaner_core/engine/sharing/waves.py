@@ -14,6 +14,7 @@ from metaner_core.engine.sharing.order import Set, Unit, in_order
 from metaner_core.model.encoding import Encoded
 
 Support = tuple[int, ...]  # ids of source sentences
+BACK = 2  # times a forward pass: a forward and a backward one that forms no weight's gradient
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,23 @@ def ordered(queries: Iterable[Query], source: Sequence[Encoded], room: Room) -> 
     return [query for units in order for query in sorted(own[units], key=lambda query: query.tokens)]
 
 
-def parts(queries: Sequence[Query], many: int) -> list[list[Query]]:
-    """The queries in their order, cut into so many stretches of about as many tokens, or fewer: none is empty."""
-    cuts: list[list[Query]] = [[] for _ in range(many)]
-    whole, before = sum(query.tokens for query in queries), 0
+def parts(queries: Sequence[Query], source: Sequence[Encoded], many: int) -> list[list[Query]]:
+    """The queries in their order, cut into so many stretches of about as much work, or fewer: none is empty.
+
+    A query's tokens go forward; those of a source sentence, where it is wanted first, there and back. Cut by
+    queries alone the first stretch would have most to do, for it meets most sentences for the first time.
+    """
+    met: set[Unit] = set()
+    work = []
     for query in queries:
+        new = set(query.units) - met
+        met |= new
+        work.append(query.tokens + BACK * sum(_tokens(unit, source) for unit in new))
+    cuts: list[list[Query]] = [[] for _ in range(many)]
+    whole, before = sum(work), 0
+    for query, its in zip(queries, work, strict=True):
         cuts[min(many - 1, before * many // whole)].append(query)
-        before += query.tokens
+        before += its
     return [part for part in cuts if part]
 
 

@@ -7,6 +7,7 @@ tokens, beside one product with θ for all tokens at once. `scaled_sgd` wants |G
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
@@ -14,6 +15,17 @@ import torch
 
 from metaner_core.engine.weights.adapted import Adapted
 from metaner_core.engine.weights.trace import ALL, Names
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of units whose products add up to the sets' |G|². distinct: each once. Of each pair in each set: place, its
+    index among those; times, how often the set has it; set, whose it is."""
+
+    distinct: list[tuple[int, int]]
+    place: torch.Tensor
+    times: torch.Tensor
+    set: torch.Tensor
 
 
 class Thin(Adapted):
@@ -68,14 +80,20 @@ class Thin(Adapted):
 
     def _squares(self, names: Names) -> torch.Tensor:
         """|G|² before the share, [sets, modules]: the sum of <G, G'> over the pairs of units in a set."""
+        pairs = self._pairs
+        inner = torch.stack([self._inner(names, *pair) for pair in pairs.distinct]).to(torch.float64)
+        sums = inner.new_zeros(len(self._sets), inner.shape[1])
+        return sums.index_add_(0, pairs.set, inner[pairs.place] * pairs.times[:, None])
+
+    @cached_property
+    def _pairs(self) -> "_Pairs":
+        """The same for all layers."""
         of_sets = [Counter(_pair(*units) for units in product(units, units)) for units in self._sets]
-        pairs = {pair: n for n, pair in enumerate(dict.fromkeys(pair for of in of_sets for pair in of))}
-        inner = torch.stack([self._inner(names, *pair) for pair in pairs]).to(torch.float64)
-        place = torch.tensor([pairs[pair] for of in of_sets for pair in of])
+        places = {pair: n for n, pair in enumerate(dict.fromkeys(pair for of in of_sets for pair in of))}
+        place = torch.tensor([places[pair] for of in of_sets for pair in of])
         times = torch.tensor([times for of in of_sets for times in of.values()], dtype=torch.float64)
         owner = torch.tensor([s for s, of in enumerate(of_sets) for _ in of])
-        sums = inner.new_zeros(len(self._sets), inner.shape[1])
-        return sums.index_add_(0, owner, inner[place] * times[:, None])
+        return _Pairs(list(places), place, times, owner)
 
     def _inner(self, names: Names, u: int, v: int) -> torch.Tensor:
         """<G, G'> of two units for each module, [modules]; of a unit with itself kept as long as its trace is."""

@@ -108,12 +108,25 @@ def test_under_dropout_each_set_has_units_of_its_own():
     assert len({unit for units in own for unit in units}) == 6
 
 
-def test_parts_are_of_about_one_size_and_in_order():
+def test_parts_are_of_about_as_much_work_and_in_order():
+    """A source sentence counts where it is wanted first, there and back."""
+    most = max(query.tokens for query in QUERIES) + 2 * 2 * max(s.tokens for s in SOURCE)
     for many in (1, 2, 3, 7):
-        found = parts(QUERIES, many)
+        found = parts(QUERIES, SOURCE, many)
         assert [query for part in found for query in part] == QUERIES
-        tokens = [sum(query.tokens for query in part) for part in found]
+        met, work = set(), []
+        for part in found:
+            first = {i for query in part for i in query.support} - met
+            met |= first
+            work.append(sum(query.tokens for query in part) + 2 * sum(SOURCE[i].tokens for i in first))
         assert len(found) == many
-        assert max(tokens) - min(tokens) <= 2 * max(query.tokens for query in QUERIES)
-    assert parts(QUERIES[:1], 4) == [QUERIES[:1]]
-    assert parts([], 4) == []
+        assert max(work) - min(work) <= 2 * most
+    assert parts(QUERIES[:1], SOURCE, 4) == [QUERIES[:1]]
+    assert parts([], SOURCE, 4) == []
+
+
+def test_where_source_sentences_come_first_a_part_has_fewer_queries():
+    sets = [(i, i + 1) for i in range(0, 20, 2)] + [(0, 1)] * 30
+    queries = [Query(sentence(10), support) for support in sets]
+    first, second = parts(queries, SOURCE, 2)
+    assert len(first) < 12 < len(second)

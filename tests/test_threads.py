@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies
 
-from metaner_core.engine import threads
+from metaner_core import threads
 
 
 @pytest.fixture(params=[1, 2, 3])
