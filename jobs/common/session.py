@@ -11,7 +11,7 @@ from ray.exceptions import RayTaskError
 
 from jobs.common.address import require_answering
 from jobs.common.room import Room
-from metaner_core.command import USERS_ERRORS, told
+from metaner_core.command import USERS_ERRORS, Ended, told
 
 # glibc gives freed tensors back to the system and faults every page in again; on virtual machines that costs a factor
 # of 3 to 8. These keep the memory. (torch's THP_MEM_ALLOC_ENABLE brings the faults back.)
@@ -20,6 +20,7 @@ MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "100000000",
 }
+SLOW = "timed out during startup"  # of what Ray says when it was not ready in time
 # No secrets among them.
 PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "METANER_CACHE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
@@ -32,8 +33,9 @@ def environment() -> dict[str, str]:
 def connect(address: str | None = None, *, cpus: int | None = None, room: Room | None = None) -> None:
     """Join a running Ray, or start one on this machine (logical CPUs: the cores and two to spare for Ray Data).
 
-    room: what is needed there; on a Ray that runs already it is waited for. Raises ValueError when there is less, or
-    no Ray at the address. Of a Ray that this process has joined before nothing is asked.
+    room: what is needed there; on a Ray that runs already it is waited for. Of a Ray that this process has joined
+    before nothing is asked. Raises ValueError when there is less, or no Ray at the address, Ended when this machine is
+    too busy to start one.
     """
     if ray.is_initialized():
         return
@@ -43,7 +45,15 @@ def connect(address: str | None = None, *, cpus: int | None = None, room: Room |
     require_answering(options["address"])
     if options["address"] == "local":
         options |= {"num_cpus": cpus or (os.cpu_count() or 1) + 2, "include_dashboard": False}
-    ray.init(**options)
+    try:
+        ray.init(**options)
+    except Exception as error:  # Ray's own, of no kind of its own
+        if options["address"] == "local" and SLOW in str(error):
+            raise Ended(
+                "Ray did not get ready on this machine within the 30 seconds that it gives itself: other work takes "
+                "the processors or the disk; wait until they are quieter, or join a Ray that runs (--address)"
+            ) from error
+        raise
     quiet()
     if room is not None and options["address"] == "local":
         room.require()

@@ -6,6 +6,7 @@ import pytest
 
 from jobs.common.device import device
 from jobs.common.session import connect, environment
+from metaner_core.command import Ended
 
 
 def test_no_secret_goes_into_the_workers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +41,17 @@ def test_which_ray_is_joined(
     assert ("num_cpus" in seen) == (joined == "local")
     # Were it "fatal", a driver that loses its Ray's GCS would end without a word; any value brings a line at the start.
     assert "RAY_BACKEND_LOG_LEVEL" not in os.environ
+
+
+def test_a_machine_too_busy_to_start_a_ray_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because ...")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(Ended, match=r"30 seconds.*--address"):
+        connect(cpus=1)
+    monkeypatch.setattr("jobs.common.session.require_answering", lambda address: None)
+    with pytest.raises(Exception, match="The current node"):  # another's Ray, of which nothing is known here
+        connect("10.0.0.1:6379", cpus=1)
