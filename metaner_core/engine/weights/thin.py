@@ -20,12 +20,12 @@ from metaner_core.engine.weights.trace import ALL, Names
 @dataclass(frozen=True)
 class _Pairs:
     """Pairs of units whose products add up to the sets' |G|². distinct: each once. Of each pair in each set: place, its
-    index among those; times, how often the set has it; set, whose it is."""
+    index among those; times, how often the set has it; owner, the set."""
 
     distinct: list[tuple[int, int]]
     place: torch.Tensor
     times: torch.Tensor
-    set: torch.Tensor
+    owner: torch.Tensor
 
 
 class Thin(Adapted):
@@ -83,10 +83,10 @@ class Thin(Adapted):
         pairs = self._pairs
         inner = torch.stack([self._inner(names, *pair) for pair in pairs.distinct]).to(torch.float64)
         sums = inner.new_zeros(len(self._sets), inner.shape[1])
-        return sums.index_add_(0, pairs.set, inner[pairs.place] * pairs.times[:, None])
+        return sums.index_add_(0, pairs.owner, inner[pairs.place] * pairs.times[:, None])
 
     @cached_property
-    def _pairs(self) -> "_Pairs":
+    def _pairs(self) -> _Pairs:
         """The same for all layers."""
         of_sets = [Counter(_pair(*units) for units in product(units, units)) for units in self._sets]
         places = {pair: n for n, pair in enumerate(dict.fromkeys(pair for of in of_sets for pair in of))}
