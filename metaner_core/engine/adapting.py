@@ -34,7 +34,7 @@ from metaner_core.model.transformer import Noise, Packed, embed, finish, pack, r
 from metaner_core.settings import Settings
 
 log = logging.getLogger(__name__)
-CPU_ROOM = 2**26  # numbers of source sentences' traces that are kept: 256 MiB in fp32
+CPU_ROOM = 2**27  # numbers of source sentences' traces that are kept: 512 MiB in fp32
 GPU_ROOM = 6  # and on a GPU what a sixth of its memory holds: 13 GB of 80
 CPU_PASSED, GPU_PASSED = 4, 2  # of the tokens that are kept one in so many goes forward and backward in one wave
 QUERIES = 8  # and so many times as many query tokens are tagged in it, which leave nothing behind

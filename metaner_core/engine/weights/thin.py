@@ -51,15 +51,19 @@ class Thin(Adapted):
         """found −= number · (x Aᵀ) D, a unit after the other, for as many sets at once as stand together and have it:
         views only, nothing of x or the trace is copied or padded."""
         a, d = self._support.inputs[names], self._support.gradients[names]
-        rows, columns = self._rows(names), self._columns(names)
+        rows = self._rows(names)
         numbers = self._numbers(names, self._squares(names) if self._step.whole else None)
-        numbers = numbers.to(x.dtype)[rows.owner]  # [N, modules]
+        numbers = numbers.to(x.dtype)[rows.owner]  # [N, modules or 1]
+        modules = numbers.shape[1]
         for unit, sets in self._runs:
             part = self._support.rows(names).slice(unit)
             own = slice(rows.slice(sets[0]).start, rows.slice(sets[-1]).stop)
             h = x[own] @ a[part].T
-            for n, cut in enumerate(columns):
-                found[own, cut].addmm_(h * numbers[own, n, None], d[part, cut], alpha=-1)
+            if modules == 1:
+                found[own].addmm_(h * numbers[own], d[part], alpha=-1)
+            else:  # queries, keys and values, of one width
+                y, step = (z.unflatten(1, (modules, -1)) for z in (found[own], h @ d[part]))
+                y.addcmul_(step, numbers[own, :, None], value=-1)
 
     @cached_property
     def _kept_sizes(self) -> dict[Names, torch.Tensor]:
