@@ -25,7 +25,6 @@ test-hosts: setup ## as root on Debian: three hosts, their `ray up` and what bef
 	$(RUN)python -m pytest -m hosts
 
 bench: setup     ## how fast tagging, adapting and meta-training are here; table, plot and figures in out/bench
-	$(VENV)/bin/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[$(EXTRA),test,e5,bench]"
 	$(MALLOC) $(RUN)python -m metaner_core.engine.bench --device $(if $(filter gpu,$(EXTRA)),cuda,cpu) --output $(BENCH)
 	$(MALLOC) $(RUN)python -m metaner_core.tagging.feeding
 

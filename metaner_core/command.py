@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import importlib.util
 import os
 import re
 import sys
@@ -33,6 +34,16 @@ class CommandParser(argparse.ArgumentParser):
 def say(*parts: object) -> None:
     """One line of log, at once."""
     print(*parts, flush=True)
+
+
+def require_extra(use: str, extra: str, *libraries: str) -> None:
+    """Raises ValueError, with the command that installs it, when a library is missing that only this use of ours needs.
+
+    To be asked before the work, not when the library is wanted at the end of it. extra: of the package, that brings it.
+    """
+    if missing := [name for name in libraries if importlib.util.find_spec(name) is None]:
+        install = f"pip install {' '.join(libraries)} (metaner's extra [{extra}] brings the same)"
+        raise ValueError(f"{use} needs {' and '.join(missing)}: {install}, or leave it out")
 
 
 class Ended(RuntimeError):

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from metaner_core import storage
 from metaner_core.bundles.neighbours import add_retrieval, retrieval_of
-from metaner_core.command import CommandParser, run
+from metaner_core.command import CommandParser, require_extra, run, say
 from metaner_core.text import raw
 
 EXAMPLES = ("--bundle out/bundle --text es es.txt.xz", "--encoder embedded --text de de.txt --output out/growth")
@@ -101,14 +101,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--most {options.most}: at least 1 sentence must be looked at")
     if options.output:
         storage.require_unused(options.output, "result")
+        require_extra("--output", "bench", "matplotlib")  # for growth.svg
     console, found = Console(width=110), {}
     with console.status("encoding the source sentences") as status:
         support, source, settings = retrieval_of(options)
         for language, uri in options.text:
             status.update(f"{language}: {uri}")
             sentences = raw.sentences(uri, language, options.most)
-            parts = [sentences[at : at + AT_ONCE] for at in range(0, len(sentences), AT_ONCE)]
-            found[language] = points(np.concatenate([support(part)[0] for part in parts]))
+            parts = []
+            for at in range(0, len(sentences), AT_ONCE):
+                parts.append(support(sentences[at : at + AT_ONCE])[0])
+                say(f"{language}: {min(at + AT_ONCE, len(sentences)):,} of {len(sentences):,} sentences")
+            found[language] = points(np.concatenate(parts))
     console.print(table(found, f"K = {settings.neighbours} of {len(source):,} source sentences"))
     if options.output:
         folder = Path(options.output)

@@ -1,6 +1,5 @@
 """A transformers model as one ONNX file, checked with onnxruntime."""
 
-import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from metaner_core.bundles.token_classifier import require_near, run
+from metaner_core.command import require_extra
 from metaner_core.model.encoding import Batch
 
 PACKAGES = ("onnxscript", "onnxruntime")
@@ -20,11 +20,7 @@ FILE = "model.onnx"
 
 def require_packages() -> None:
     """Raises ValueError, with the command that installs them, when a package is missing."""
-    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise ValueError(
-            f"--to onnx needs {' and '.join(missing)}: run `pip install {' '.join(PACKAGES)}` "
-            "(or install metaner with its extra: `pip install -e '.[onnx]'`)"
-        )
+    require_extra("--to onnx", "onnx", *PACKAGES)
 
 
 def write(model: PreTrainedModel, inputs: Sequence[str], samples: Sequence[Batch], folder: Path) -> float:

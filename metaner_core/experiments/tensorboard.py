@@ -4,10 +4,10 @@ One run for every training, with its curve on English dev, and one for every enc
 with the F1 of its tests as hyper-parameters' metrics.
 """
 
-import importlib.util
 from pathlib import Path
 
 from metaner_core import storage
+from metaner_core.command import require_extra
 from metaner_core.data.scoring import scores
 from metaner_core.experiments.study import Study
 
@@ -16,10 +16,7 @@ LIBRARY, SUFFIX = "tensorboardX", ".metaner"  # of its files' names, by which th
 
 def require(folder: str) -> None:
     """Raises ValueError when nothing can be written there: no library, or no folder of this machine."""
-    if importlib.util.find_spec(LIBRARY) is None:
-        raise ValueError(
-            f"--tensorboard needs the library {LIBRARY}: pip install 'metaner[tensorboard]', or leave it out"
-        )
+    require_extra("--tensorboard", "tensorboard", LIBRARY)
     if storage.is_remote(folder):
         raise ValueError(f"--tensorboard {folder}: TensorBoard's files go to a folder of this machine; name one")
 

@@ -26,8 +26,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from metaner_core import storage
-from metaner_core.command import CommandParser
+from metaner_core import command, storage
+from metaner_core.command import CommandParser, require_extra
 from metaner_core.data import corpora
 from metaner_core.engine.bench.measure import run
 from metaner_core.engine.bench.rows import CPU_WAVES, GPU_SIZES, GPU_WAVES, SIZES, by_wave, measurements, sharing, whole
@@ -112,8 +112,9 @@ def _options() -> argparse.Namespace:
         parser.error(f"--whole {min(options.whole)}: at least 1 sentence must be tagged")
     if options.output:
         storage.require_unused(options.output, "benchmark")
+        require_extra("--output", "bench", "matplotlib")  # for bench.svg
     return options
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,6 +1,7 @@
 """Calls timed in turn with each other, and the memory that each takes."""
 
 import ctypes
+import gc
 import statistics
 import threading
 import time
@@ -65,6 +66,7 @@ def most_memory(call: Callable[[], Any]) -> float:
         before = torch.cuda.memory_allocated()
         call()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
+    gc.collect()  # else what was dropped earlier may go meanwhile
     before = most = _allocated()
     ended = threading.Event()
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from metaner_core.data import corpora
 from metaner_core.engine.adapting import BatchedEngine
 from metaner_core.engine.bench.measure import Row, most_memory, run
 from metaner_core.engine.bench.rows import ALL, MAKING, REFERENCE, Size, measurements, sharing, whole
-from metaner_core.engine.bench.show import table
+from metaner_core.engine.bench.show import draw, table
 from metaner_core.engine.bench.workload import SHAPES, Workload
 
 malloc = pytest.mark.skipif(torch.cuda.is_available(), reason="looks at the GPU's memory where there is one")
@@ -114,9 +115,11 @@ def test_a_shape_has_its_size() -> None:
     assert found == {shape: (size.layers, size.width, size.heads) for shape, size in SHAPES.items()}
 
 
-def test_every_part_is_measured() -> None:
+def test_every_part_is_measured_and_drawn(tmp_path: Path) -> None:
     few = Workload("embedded", "cpu", "fp32", source=SOURCE)
     rows = run(measurements(few, Size(1, 2, 1, 2, ())), rounds=1, tell=lambda said: None)
     assert rows[0].name == "plain tagging"
     assert {row.unit for row in rows} == {"sentence", "meta-update"}
     assert all(row.seconds > 0 for row in rows)
+    draw({"embedded": {"rows": rows, "waves": {"512": 3.0, "1024": 4.0}}}, tmp_path / "bench.svg")
+    assert "embedded, adapted" in (tmp_path / "bench.svg").read_text()
