@@ -112,7 +112,8 @@ def _options() -> argparse.Namespace:
         parser.error(f"--whole {min(options.whole)}: at least 1 sentence must be tagged")
     if options.output:
         storage.require_unused(options.output, "benchmark")
-        require_extra("--output", "bench", "matplotlib")  # for bench.svg
+        if options.parts:
+            require_extra("--output", "bench", "matplotlib")  # for bench.svg
     return options
 
 
