@@ -8,7 +8,8 @@
 The types that count are the corpus's. One without MISC is scored without it, MISC in the bundle's predictions reads as
 O there; and of one that has it each MISC is missed by a bundle that has not. The table says so.
 
-With --output an evaluation that was stopped goes on from what is scored: the same command again.
+--unadapted leaves adapting out, which takes more than half of the time. With --output an evaluation that was stopped
+goes on from what is scored: the same command again.
 """
 
 import json
@@ -58,21 +59,25 @@ def notes(tests: Sequence[Test], types: Sequence[str]) -> list[str]:
 
 
 def table(results: Sequence[Result], *, by_type: bool = True, notes: Sequence[str] = ()) -> Table:
-    """Precision, recall and F1 (percent) of every test, unadapted and adapted, overall and by entity type."""
+    """Precision, recall and F1 (percent) of every test, by each engine that scored, overall and by entity type."""
     caption = Text("\n".join(notes)) if notes else None  # names of files are no markup
-    found = Table(title="Phrase-level scores, unadapted -> adapted", caption=caption, caption_justify="left")
-    for name in ("test", "sentences", "type", "precision", "recall", "F1", "difference"):
+    engines = list(results[0].counts) if results else list(ENGINES)
+    title = f"Phrase-level scores, {' -> '.join(engines)}"
+    found = Table(title=title, caption=caption, caption_justify="left")
+    for name in ("test", "sentences", "type", "precision", "recall", "F1", *["difference"] * (len(engines) > 1)):
         found.add_column(name, justify="left" if name in ("test", "type") else "right")
+    blank = scores(Counts()).overall
     for result in results:
-        before, after = (result.scores(engine) for engine in ENGINES)
-        blank = scores(Counts()).overall
-        lines = [("all", before.overall, after.overall)]
-        types = sorted({*before.by_type, *after.by_type})
-        lines += [(t, before.by_type.get(t, blank), after.by_type.get(t, blank)) for t in types if by_type]
-        for n, (kind, b, a) in enumerate(lines):
-            cells = (f"{x:.2f} -> {y:.2f}" for x, y in ((b.precision, a.precision), (b.recall, a.recall), (b.f1, a.f1)))
+        each = [result.scores(engine) for engine in engines]
+        types = sorted({t for one in each for t in one.by_type}) if by_type else []
+        lines = [("all", [one.overall for one in each])]
+        lines += [(t, [one.by_type.get(t, blank) for one in each]) for t in types]
+        for n, (kind, own) in enumerate(lines):
+            figures = ([s.precision for s in own], [s.recall for s in own], [s.f1 for s in own])
+            cells = [" -> ".join(f"{x:.2f}" for x in figure) for figure in figures]
+            cells += [f"{own[-1].f1 - own[0].f1:+.2f}"] * (len(engines) > 1)
             head = (result.name, f"{result.sentences:,}") if n == 0 else ("", "")
-            found.add_row(*head, kind, *cells, f"{a.f1 - b.f1:+.2f}", end_section=by_type and n == len(lines) - 1)
+            found.add_row(*head, kind, *cells, end_section=by_type and n == len(lines) - 1)
     return found
 
 
@@ -88,7 +93,7 @@ def to_json(
         {
             "test": r.name,
             "sentences": r.sentences,
-            **{engine: _facts(r, engine) for engine in ENGINES},
+            **{engine: _facts(r, engine) for engine in r.counts},
         }
         for r in results
     ]
@@ -132,6 +137,7 @@ def main() -> None:
     parser.add_argument("--types", help="of --file, such as PER,LOC (default: those found in it)")
     fields = f"adapt otherwise than the bundle was made for: {', '.join(ADAPTING)}"
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help=fields)
+    parser.add_argument("--unadapted", action="store_true", help="do not adapt: less than half of the time")
     parser.add_argument("--limit", type=int, help="only the first N sentences of each corpus")
     parser.add_argument("--actors", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
@@ -161,17 +167,20 @@ def main() -> None:
     else:
         tests = read_tests(options.corpus, options.split, options.data, options.limit)
     changes = parse_overrides(options.set)
+    if options.unadapted and changes:
+        parser.error(f"--set {options.set[0]} says how to adapt, --unadapted not to: leave one of them out")
     Settings.from_dict(manifest["settings"]).adapting(changes)  # tells what is wrong before any work
     connect(options.address, cpus=options.actors + 2, room=wanted)
     config = EngineConfig(options.engine, options.precision)
     where = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads}
     so_far = storage.absolute(options.output) + PARTS if options.output else None
-    how = {"config": config, "changes": changes, "parts": so_far, "every": options.every_seconds}
+    how = {"config": config, "changes": changes, "unadapted": options.unadapted, "parts": so_far}
+    how["every"] = options.every_seconds
     results = evaluate(uri, tests, **how, **where)
     adapts = manifests.adapts(manifest)
     said = [*notes(tests, types), *([] if adapts else [f"the bundle {manifests.NO_NEIGHBOURS}"])]
     Console(width=120).print(table(results, notes=said))
-    for engine in ENGINES if adapts else ENGINES[:1]:
+    for engine in ENGINES if adapts and not options.unadapted else ENGINES[:1]:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)
         say(f"{engine}: {1000 * seconds / max(n, 1):.1f} ms a sentence on one actor")
     if options.output:

@@ -31,11 +31,18 @@ VARIANTS: dict[str, type] = {
     "target": str,
     "tune": dict,
     "reads": str,
+    "unadapted": bool,
     "label": str,
     "published": str,
 }
 NEEDED = ("source", "encoders", "seeds", "tests", "variants")
-KINDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", dict: "a table"}
+KINDS: dict[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "a table",
+}
 
 
 def written(values: Mapping[str, Any]) -> Iterator[str]:
@@ -59,7 +66,9 @@ def _keys(values: Mapping[str, Any], known: Mapping[str, type], at: str) -> Iter
 
 
 def _is(value: Any, kind: type) -> bool:
-    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _list(key: str, value: Any, kind: type) -> Iterator[str]:
@@ -82,6 +91,9 @@ def _variants(variants: Any, encoders: Any) -> Iterator[str]:
             yield f"variants.{name}: a variant's name has neither . nor /, for it is part of a file's"
         if (reads := values.get("reads", READS[0])) not in READS:
             yield f"{at}reads is {reads!r}; it must be {' or '.join(READS)}"
+        if values.get("unadapted") is True:
+            about = [key for key in ("reads", "adapt") if values.get(key) not in (None, "unadapted")]
+            yield from (f"{at}{key} is of the adapted model, which `unadapted` leaves out: drop one" for key in about)
         if (target := values.get("target", TUNED)) not in TARGETS:
             yield f"{at}target is {target!r}; it must be {' or '.join(TARGETS)}"
         if (row := values.get("published")) is not None and row not in SYSTEMS:

@@ -36,6 +36,7 @@ def facts(
                 "settings": {k: x for k, x in settings[v.name].items() if k not in apart},
                 "adapt": dict(v.adapt),
                 "encoders": sorted(map(label, v.encoders or grid.encoders)),
+                **({"unadapted": True} if v.unadapted else {}),
             }
             for v in grid.variants
         },

@@ -7,7 +7,6 @@ from typing import Any
 
 from jobs.experiments.cells import Cell, Training
 from jobs.experiments.job import Job
-from jobs.scoring.result import ENGINES
 from metaner_core import storage
 from metaner_core.report.units import duration
 
@@ -72,12 +71,12 @@ def _tuning_seconds(job: Job) -> dict[tuple[str, str], float]:
 
 
 def _scoring_seconds(job: Job) -> dict[tuple[str, str], float]:
-    """Of one sentence, both engines, by encoder and variant."""
+    """Of one sentence, all engines that score it, by encoder and variant."""
     found = []
     for cell in _read(job, "cells"):
         result = cell["result"]
         if result["sentences"]:
-            seconds = sum(result["seconds"][engine] for engine in ENGINES)
+            seconds = sum(result["seconds"].values())
             found.append(((cell["encoder"], cell["variant"]), seconds / result["sentences"]))
     return _means(found)
 

@@ -12,6 +12,7 @@ targets = ["conll2002-es"]                    # tests for which a share above 0 
 [variants.base]
 preset = "e5-base"
 reads = "unadapted"                           # which of the two scores is the variant's (default: adapted)
+unadapted = true                              # there is that one alone: scored in less than half the time
 
 [variants.full]
 preset = "e5"
@@ -45,7 +46,8 @@ SHIPPED = Path(__file__).parents[1] / "grids"
 class Variant:
     """One way to train and to adapt. set, adapt: fields of Settings that are others than the preset's.
 
-    target: what is done with labels of a test's language. tune: fields of Tuning that are others than its own.
+    target: what is done with labels of a test's language. tune: fields of Tuning that are others than its own. reads:
+    whose score is its own. unadapted: it is not scored adapted.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Variant:
     target: str = TUNED
     tune: Mapping[str, Any] = field(default_factory=dict)
     reads: str = "adapted"
+    unadapted: bool = False
     label: str = ""
     published: str | None = None
     encoders: tuple[str, ...] | None = None  # None: all of the grid
@@ -132,11 +135,16 @@ def parse(values: Mapping[str, Any], where: str) -> Grid:
 
 def _grid(values: Mapping[str, Any], where: str) -> Grid:
     named = values["variants"].items()
-    variants = [Variant(name=name, **{**v, **_tuples(v, ("encoders",))}) for name, v in named]
+    variants = [Variant(name=name, **{**_read(v), **v, **_tuples(v, ("encoders",))}) for name, v in named]
     first = next((v.name for v in variants if v.reads == "unadapted"), variants[0].name)
     lists = _tuples({"targets": values["tests"], **values}, tuple(LISTS))
     given = {"name": Path(where).stem, "baseline": first, **values, **lists, "variants": tuple(variants)}
     return Grid(**given)
+
+
+def _read(variant: Mapping[str, Any]) -> dict[str, str]:
+    """Whose score is that of a variant which has one alone."""
+    return {"reads": "unadapted"} if variant.get("unadapted") else {}
 
 
 def _tuples(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -136,6 +136,7 @@ def _scored(job: Job, data: Data, bundle: str, manifest: Mapping[str, Any], todo
         threads=job.threads,
         config=job.config,
         changes=todo[0].variant.adapt,
+        unadapted=todo[0].variant.unadapted,
         parts=so_far,
         every=job.every_seconds,
         tell=story.teller(run, job.every_seconds),

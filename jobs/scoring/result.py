@@ -34,7 +34,7 @@ class Test:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Phrase counts of one test, for the unadapted and the adapted model.
+    """Phrase counts of one test, for the unadapted and the adapted model, or the first alone.
 
     tally: by sentence, in the test's order (`jobs.scoring.scorer` has the columns). changed: phrases by kind of change
     and type. examples: of names that adapting gained or lost, with their sentences.
@@ -42,7 +42,7 @@ class Result:
 
     name: str
     sentences: int
-    counts: Mapping[str, Counts]  # by engine
+    counts: Mapping[str, Counts]  # by engine that scored
     seconds: Mapping[str, float]  # by engine, summed over actors
     tally: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
     changed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -73,13 +73,13 @@ class Result:
 
 def joined(name: str, results: Sequence[Result]) -> Result:
     """The result of a test whose parts, in order, have these."""
-    columns = list(results[0].tally) if results else []
+    columns = list(results[0].tally)
     kinds = dict.fromkeys(kind for result in results for kind in result.changed)
     return Result(
         name=name,
         sentences=sum(result.sentences for result in results),
-        counts={e: sum((result.counts[e] for result in results), Counts()) for e in ENGINES},
-        seconds={e: sum(result.seconds[e] for result in results) for e in ENGINES},
+        counts={e: sum((result.counts[e] for result in results), Counts()) for e in results[0].counts},
+        seconds={e: sum(result.seconds[e] for result in results) for e in results[0].seconds},
         tally={column: np.concatenate([result.tally[column] for result in results]) for column in columns},
         changed={kind: _added([result.changed.get(kind, {}) for result in results]) for kind in kinds},
         examples=_some([example for result in results for example in result.examples]),

@@ -10,7 +10,7 @@ from ray.actor import ActorHandle
 from jobs.common.progress import Pace, Tell, shown, told
 from jobs.common.session import got, quiet
 from jobs.scoring.parts import Part, cut, done, planned
-from jobs.scoring.result import ENGINES, Result, Test, joined
+from jobs.scoring.result import Result, Test, joined
 from jobs.scoring.scorer import Scorer, Scoring
 from metaner_core.command import EVERY_SECONDS, say
 from metaner_core.data.scoring import Counts
@@ -34,6 +34,7 @@ def evaluate(
     threads: int = 1,
     config: EngineConfig | None = None,
     changes: Mapping[str, Any] | None = None,
+    unadapted: bool = False,
     parts: str | None = None,
     every: float = EVERY_SECONDS,
     tell: Tell | None = None,
@@ -43,6 +44,7 @@ def evaluate(
 
     Args:
         changes: see `Settings.adapting`.
+        unadapted: score the model as it was trained alone: results have no `adapted` then.
         parts: a folder or s3:// prefix for what is scored, from which a later call goes on; whoever gave it deletes it
             (`jobs.scoring.parts.forget`) when the results are safe.
         every: seconds between lines of progress.
@@ -54,13 +56,13 @@ def evaluate(
         ValueError: an actor cannot load the bundle, or `parts` holds what another evaluation scored.
     """
     where: dict[str, Any] = {"actors": actors, "gpu": gpu, "threads": threads}
-    scoring = Scoring(uri=uri, config=config, changes=changes, parts=parts, **where)
+    scoring = Scoring(uri=uri, config=config, changes=changes, unadapted=unadapted, parts=parts, **where)
     todo = cut([len(test.scored()) for test in tests], actors)
     before: dict[Part, dict[str, Any]] = {}
     if parts is not None:
         todo = planned(parts, scoring.facts(tests), todo)
         before = done(parts)
-    tally = Tally(tests, todo, found)
+    tally = Tally(tests, todo, scoring.engines, found)
     for record in before.values():
         tally.add(record)
     left = [part for part in todo if part not in before]
@@ -106,7 +108,13 @@ def _scored(
 class Tally:
     """Gathers the records of parts into results of tests."""
 
-    def __init__(self, tests: Sequence[Test], parts: Sequence[Part], found: Callable[[int, Result], object]) -> None:
+    def __init__(
+        self,
+        tests: Sequence[Test],
+        parts: Sequence[Part],
+        engines: Sequence[str],
+        found: Callable[[int, Result], object],
+    ) -> None:
         self.tests, self.found = tests, found
         self.waiting = {test: [part for part in parts if part.test == test] for test in range(len(tests))}
         self.results: dict[int, Result] = {}
@@ -114,7 +122,7 @@ class Tally:
         self._there: dict[Part, Result] = {}
         for test, waiting in self.waiting.items():
             if not waiting:  # no sentences
-                zero = {"counts": dict.fromkeys(ENGINES, Counts()), "seconds": dict.fromkeys(ENGINES, 0.0)}
+                zero = {"counts": dict.fromkeys(engines, Counts()), "seconds": dict.fromkeys(engines, 0.0)}
                 self._close(test, Result(name=tests[test].name, sentences=0, **zero))  # type: ignore[arg-type]
 
     def add(self, record: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ Phrases = list[set[Span]]  # of each sentence
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """What scores, where, and where the records of parts go (None: nowhere)."""
+    """What scores, where, and where the records of parts go (None: nowhere). unadapted: no adapted model does."""
 
     uri: str
     actors: int = 1
@@ -49,7 +49,13 @@ class Scoring:
     threads: int = 1
     config: EngineConfig | None = None
     changes: Mapping[str, Any] | None = None
+    unadapted: bool = False
     parts: str | None = None
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Those that score."""
+        return ENGINES[:1] if self.unadapted else ENGINES
 
     def facts(self, tests: Sequence[Test]) -> dict[str, Any]:
         """All that decides the counts."""
@@ -60,6 +66,7 @@ class Scoring:
             "changes": dict(self.changes or {}),
             "engine": config.engine,
             "precision": config.precision,
+            **({"unadapted": True} if self.unadapted else {}),
             "tests": [{"name": test.name, **test.facts()} for test in tests],
         }
 
@@ -84,8 +91,8 @@ class Scorer:
         with refusing(lambda why: ray.get(board.refuse.remote(why))):
             self.bundle = bundle.load(scoring.uri, device=device(scoring.gpu), tell=self._tell, **how)
         self.tests: Sequence[Test] = ray.get(tests[0])
-        self.parts, self.board = scoring.parts, board
-        self._adapting, self._ahead, self._told, self._posted = False, 0, 0, 0.0
+        self.parts, self.board, self.engines = scoring.parts, board, scoring.engines
+        self._last, self._ahead, self._told, self._posted = False, 0, 0, 0.0
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         return pa.table({"record": [json.dumps(self._record(Part(**row))) for row in rows.to_pylist()]})
@@ -101,30 +108,34 @@ class Scorer:
         return record
 
     def score(self, test: Test, part: Part) -> Result:
-        """Score one part, unadapted and adapted: the same twice where there is nothing to adapt to."""
+        """Score one part by the engines that are asked for: the same twice where there is nothing to adapt to."""
         sentences = test.scored()[part.first : part.last]
         inputs = [self.bundle.inputs(s.words) for s in sentences]
         examples = self.bundle.examples(inputs)
         seconds, found = {}, {}
-        near = self.bundle.nearest(examples.inputs) if self.bundle.adapts else None
-        for engine in ENGINES:
+        engines = self.engines if self.bundle.adapts else ENGINES[:1]
+        near = self.bundle.nearest(examples.inputs) if "adapted" in engines else None
+        for engine in engines:
             started = time.monotonic()
-            self._adapting, self._ahead, self._told = engine == "adapted", 0, 0
+            self._last, self._ahead, self._told = engine == engines[-1], 0, 0
             support = near[0] if near else None
             found[engine] = examples.joined(self._predict(engine, examples.encoded, support))
             seconds[engine] = time.monotonic() - started
+        for engine in self.engines[len(engines) :]:  # adapted, with nothing to adapt to
+            found[engine], seconds[engine] = found[engines[0]], seconds[engines[0]]
         self._post(part.last - part.first - self._told)
-        pairs = zip(sentences, found["adapted"], strict=True)
+        predictions = found[self.engines[-1]]
+        pairs = zip(sentences, predictions, strict=True)
         gold = self._phrases([relabel([s.labels[w] for w in p.words], test.types) for s, p in pairs])
-        guessed = {e: self._phrases([relabel(p.labels, test.types) for p in found[e]]) for e in ENGINES}
+        guessed = {e: self._phrases([relabel(p.labels, test.types) for p in its]) for e, its in found.items()}
         return Result(
             name=test.name,
             sentences=len(sentences),
-            counts={e: _counts(gold, guessed[e]) for e in ENGINES},
+            counts={e: _counts(gold, its) for e, its in guessed.items()},
             seconds=seconds,
             tally=_tally(gold, guessed) | (self._nearness(gold, examples, *near) if near else {}),
-            changed=_changed(gold, guessed),
-            examples=_examples(sentences, found["adapted"], gold, guessed),
+            changed=_changed(gold, guessed) if len(guessed) > 1 else {},
+            examples=_examples(sentences, predictions, gold, guessed) if len(guessed) > 1 else [],
         )
 
     def _predict(self, engine: str, encoded: "Sequence[Encoded]", support: np.ndarray | None) -> "list[Prediction]":
@@ -151,8 +162,8 @@ class Scorer:
         return round(100 * len(types & theirs) / len(types)) if types else NONE
 
     def _tell(self, sentences: int) -> None:
-        """Of what is tagged only adapting counts, which takes the time."""
-        if self._adapting:
+        """What is tagged twice counts the last time: adapting, which takes the time."""
+        if self._last:
             self._ahead += sentences
             if time.monotonic() - self._posted > TELL_SECONDS:
                 self._post(self._ahead)

@@ -1,7 +1,7 @@
 """The cells of an experiment as they were written, and the systems that a report compares.
 
 A cell is one variant, trained from one seed, on one test; it holds the counts of two systems, the unadapted model and
-the adapted one.
+the adapted one, or of the first alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -83,7 +83,7 @@ def systems(cells: Iterable[Scored]) -> dict[System, Counted]:
     """Of cells of one column: the counts of every system by seed."""
     seeds: dict[System, dict[int, Scored]] = {}
     for cell in cells:
-        for engine in ENGINES:
+        for engine in cell.counts:
             seeds.setdefault(System(cell.encoder, cell.variant, engine), {})[cell.seed] = cell
     return {
         system: Counted(

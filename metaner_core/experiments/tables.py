@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from metaner_core.data.scoring import Score, scores
 from metaner_core.experiments.published import figure
-from metaner_core.experiments.scored import ENGINES, Scored
+from metaner_core.experiments.scored import Scored
 from metaner_core.experiments.study import Study
 
 ALL = "all"  # the type of a row that is of all types
@@ -91,7 +91,7 @@ def _results(study: Study) -> Iterator[dict[str, Any]]:
             name: getattr(cell, name) for name in ("encoder", "variant", "seed", "test", "share", "language", "dev_f1")
         }
         same |= {"types": list(cell.types), "sentences": cell.sentences}
-        for engine in ENGINES:
+        for engine in cell.counts:
             own = {"engine": engine, "seconds": cell.seconds[engine]}
             for type_, counts, score in _by_type(cell, engine):
                 figures = {"precision": score.precision, "recall": score.recall, "f1": score.f1}

@@ -64,6 +64,23 @@ def test_cells_that_are_not_done_leave_gaps() -> None:
     assert "1 still missing" in page.render(part, [])
 
 
+def test_what_is_scored_unadapted_alone_has_one_score_and_is_compared_by_it() -> None:
+    alone = cell(variant="base")
+    for part in ("counts", "seconds"):
+        del alone["result"][part]["adapted"]
+    found = study([alone, cell(variant="full")])
+    assert [(c.system.variant, c.system.engine, c.other.variant) for c in found.comparisons] == [
+        ("full", "adapted", "base"),
+        ("full", "adapted", "full"),
+    ]
+    rows = tables.tables(found)["results"].to_pylist()
+    engines = {v: {row["engine"] for row in rows if row["variant"] == v} for v in ("base", "full")}
+    assert engines == {"base": {"unadapted"}, "full": {"unadapted", "adapted"}}
+    (line,) = [line for line in layout.table(found, "embedded", 0).lines if line.row.variant == "base"]
+    assert line.figures[0].spread is not None
+    assert "base &lt;model&gt;" in page.render(found, [])
+
+
 def test_parts_of_the_sentences_add_up_to_the_whole() -> None:
     cells = [Scored.of(cell(seed=seed)) for seed in (0, 1)]
     gold = int(cells[0].tally["gold"].sum())

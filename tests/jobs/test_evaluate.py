@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from jobs.evaluate import ENGINES, Result, Test, evaluate, main, notes, read_file, read_tests, table, to_json
@@ -88,6 +89,23 @@ def test_names_gained_and_lost_are_the_difference_of_the_counts(results: list[Re
 
 def test_adaptation_changes_something(results: list[Result]) -> None:
     assert results[0].counts["adapted"].predicted != results[0].counts["unadapted"].predicted
+
+
+def test_adapting_can_be_left_out(results: list[Result], tiny_bundle: str, dutch: Test) -> None:
+    (alone,) = evaluate(tiny_bundle, [dutch], unadapted=True)
+    assert alone.counts == {"unadapted": results[0].counts["unadapted"]}
+    assert list(alone.seconds) == ["unadapted"]
+    same = [name for name in results[0].tally if name == "gold" or name.startswith("unadapted.")]
+    assert list(alone.tally) == same
+    assert all(np.array_equal(alone.tally[name], results[0].tally[name]) for name in same)
+    assert (alone.changed, alone.examples) == ({}, [])
+    manifest = json.loads((Path(tiny_bundle) / "manifest.json").read_text())
+    (facts,) = json.loads(to_json(tiny_bundle, manifest, [alone]))["tests"]
+    assert list(facts) == ["test", "sentences", "unadapted"]
+    shown = table([alone])
+    assert shown.title == "Phrase-level scores, unadapted"
+    assert [str(column.header) for column in shown.columns][-1] == "F1"
+    assert next(iter(shown.columns[-1].cells)) == f"{alone.scores('unadapted').overall.f1:.2f}"
 
 
 def test_it_can_adapt_otherwise_than_the_bundle_was_made_for(

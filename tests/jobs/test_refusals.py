@@ -22,6 +22,7 @@ CASES = [
     ("evaluate --bundle {1} --file {0}/a.conll --types PER", "type 'LOC', expected one of PER; .*--types"),
     ("evaluate --bundle {1} --output {0}/a.conll/x.json", "a.conll is no folder; give a path"),
     ("evaluate --bundle {1} --set gamma=x", "'x' is not a number"),
+    ("evaluate --bundle {1} --set gamma=1 --unadapted", "--set gamma=1 says how to adapt, .*leave one of them out"),
     ("meta-train --train {0}/a.conll --dev {0}/a.conll --corpus conll2003-en --output {0}/o", "give one or the other"),
     ("meta-train --preset demo --workers 0 --output {0}/o", "--workers is 0; least is 1"),
     ("neighbours --bundle {1} --limit 0", "--limit is 0; least is 1"),

@@ -84,6 +84,12 @@ def test_the_baseline_is_the_first_that_is_read_unadapted_unless_said() -> None:
     assert grid(baseline="full").baseline == "full"
 
 
+def test_a_variant_that_is_scored_unadapted_alone_is_read_so() -> None:
+    found = grid(variants={"base": {"preset": "embedded-base"}, "full": {"preset": "embedded", "unadapted": True}})
+    assert [(v.unadapted, v.reads) for v in found.variants] == [(False, "adapted"), (True, "unadapted")]
+    assert found.baseline == "full"
+
+
 WRONG = {
     "an unknown key": (values(sedes=[1]), "sedes is no key of a grid; did you mean seeds?"),
     "an unknown corpus": (values(tests=["conll2002-ess"]), "'conll2002-ess' is unknown; did you mean conll2002-es?"),
@@ -97,6 +103,9 @@ WRONG = {
     "a field that the grid decides": (variant(set={"seed": 3}), "full.set.seed: the grid's own `seeds` decides it"),
     "an unknown row": (variant(published="best"), "published is 'best'; the paper's rows are base model"),
     "an unknown reading": (variant(reads="both"), "full.reads is 'both'; it must be adapted or unadapted"),
+    "a reading that is left out": (variant(unadapted=True, reads="adapted"), "full.reads is of the adapted model"),
+    "how to adapt, and not to": (variant(unadapted=True, adapt={"gamma": 1.0}), "full.adapt is of the adapted model"),
+    "no truth value": (variant(unadapted="yes"), "full.unadapted is 'yes'; it must be true or false"),
     "a key of no variant": (variant(prest="x"), "variants.full.prest is no key of a grid; did you mean preset?"),
     "two variants that are one": (variant(reads="adapted", label="x", set={"gamma": 1e-5, "adapt_optimizer": "adam"}),
                                   "variants full and adam are one: nothing that is computed differs; drop one"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,6 +114,27 @@ def test_the_report_and_its_tables_are_of_the_cells(unbroken: Path, grid: str) -
     assert len(pq.read_table(unbroken / "comparisons.parquet")) == 2 * (2 + 3)
     assert {row["update"] for row in pq.read_table(unbroken / "curves.parquet").to_pylist()} == {3, 6}
     assert "embedded-fr" in (unbroken / "report.html").read_text()
+
+
+def test_a_variant_may_be_scored_unadapted_alone(unbroken: Path, grid: str, tmp_path: Path) -> None:
+    """Of a bundle that is there: its scores are those of the variant that is scored both ways."""
+    output, more = tmp_path / "out", tmp_path / "plain.toml"
+    shutil.copytree(unbroken, output)
+    plain = f'[variants.plain]\npreset = "embedded"\nset = {SETTINGS}\n'
+    more.write_text(Path(grid).read_text() + plain + "unadapted = true\n")
+    assert experiment(job(str(more), output, extend=True)) == {}
+    done = cells(output)
+    found = {name: cell for name, cell in done.items() if ".plain." in name}
+    assert len(found) == 2
+    for name, cell in found.items():
+        both = done[name.replace(".plain.", ".full.")]["result"]["counts"]
+        assert cell["result"]["counts"] == {"unadapted": both["unadapted"]}
+    assert "8 of 8 cells" in report(job(str(more), output))
+    rows = pq.read_table(output / "results.parquet").to_pylist()
+    assert {row["engine"] for row in rows if row["variant"] == "plain"} == {"unadapted"}
+    more.write_text(Path(grid).read_text() + plain + 'reads = "unadapted"\n')
+    with pytest.raises(ValueError, match=r"variants.plain.unadapted: true then, absent now"):
+        experiment(job(str(more), output, extend=True))
 
 
 def test_what_fails_is_named_and_the_rest_is_done(unbroken: Path, grid: str, tmp_path: Path) -> None:

@@ -107,6 +107,16 @@ def test_parts_of_another_evaluation_are_refused(bundle: str, tmp_path: Path) ->
     assert parts.planned(str(tmp_path), facts, []) == [Part(0, 0, 1)]
 
 
+def test_what_was_scored_adapted_too_is_another_evaluation(
+    ray_local: None, bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_scored", actors([], die_after=1))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(bundle, TESTS, parts=str(tmp_path / "parts"))
+    with pytest.raises(ValueError, match=r"differs in\n  unadapted: absent then, true now"):
+        evaluate(bundle, TESTS, unadapted=True, parts=str(tmp_path / "parts"))
+
+
 def test_one_tests_failure_is_named_and_the_others_results_are_told(
     ray_local: None, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
