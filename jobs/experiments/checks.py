@@ -66,9 +66,8 @@ def _keys(values: Mapping[str, Any], known: Mapping[str, type], at: str) -> Iter
 
 
 def _is(value: Any, kind: type) -> bool:
-    if kind is bool or isinstance(value, bool):
-        return kind is bool and isinstance(value, bool)
-    return isinstance(value, (int, float) if kind is float else kind)
+    """Whether it is of that kind; Python's truth values are no numbers here."""
+    return isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
 
 
 def _list(key: str, value: Any, kind: type) -> Iterator[str]:

@@ -139,7 +139,7 @@ class Scorer:
         )
 
     def _predict(self, engine: str, encoded: "Sequence[Encoded]", support: np.ndarray | None) -> "list[Prediction]":
-        """support: None of a bundle that does not adapt."""
+        """support: None where nothing is adapted."""
         overlaps = self.bundle.settings.score_overlaps
         if engine == "unadapted" or support is None:
             return self.bundle.engine.plain(encoded, overlaps=overlaps)
