@@ -15,6 +15,7 @@ COMMANDS = {  # name: module whose main() it is, and what it does
     "distill": ("jobs.distill", "tagged documents and English labels in, a bundle out that tags without neighbours"),
     "self-train": ("jobs.self_train", "documents and English labels in, rounds of tagging and distilling"),
     "evaluate": ("jobs.evaluate", "score a bundle on labelled corpora, unadapted and adapted"),
+    "compare": ("metaner_core.experiments.compare", "what taggers find that another does not, by names and intervals"),
     "tag": ("jobs.bulk_tag", "tag documents: WET, JSONL, Parquet, text in, Parquet out"),
     "experiment": ("jobs.experiment", "a grid of trainings and evaluations in, tables and a report out"),
     "try": ("metaner_core.tagging.try_bundle", "tag a text on the command line, names coloured, neighbours below"),

@@ -9,7 +9,7 @@ The types that count are the corpus's. One without MISC is scored without it, MI
 O there; and of one that has it each MISC is missed by a bundle that has not. The table says so.
 
 --unadapted leaves adapting out, which takes more than half of the time. With --output an evaluation that was stopped
-goes on from what is scored: the same command again.
+goes on from what is scored: the same command again. --names keeps the names of every sentence, for `metaner compare`.
 """
 
 import json
@@ -33,6 +33,7 @@ from metaner_core.data import corpora
 from metaner_core.data.labels import spans
 from metaner_core.data.scoring import Counts, scores
 from metaner_core.engine.config import EngineConfig
+from metaner_core.experiments import names
 from metaner_core.settings import ADAPTING, Settings, parse_overrides
 
 __all__ = ["ENGINES", "Result", "Test", "evaluate", "notes", "read_file", "read_tests", "table", "to_json"]
@@ -40,6 +41,7 @@ __all__ = ["ENGINES", "Result", "Test", "evaluate", "notes", "read_file", "read_
 EXAMPLES = (
     "--bundle out/bundle",
     "--bundle out/bundle --corpus conll2002-es conll2002-nl --data DATA --actors 2 --output out/scores.json",
+    "--bundle out/student --file mine.conll --unadapted --names out/student.parquet",
 )
 DEFAULT = ("embedded-es", "embedded-nl", "embedded-de", "embedded-fr", "embedded-zh")
 PARTS = ".parts"  # behind the name of the output: what is scored so far
@@ -127,6 +129,12 @@ def read_file(path: str, known: Sequence[str], types: Sequence[str] | None, limi
     return Test(name=path, sentences=sentences[:limit], types=tuple(counted))
 
 
+def named(test: Test, result: Result) -> names.Named:
+    """The names of a result that has them, with the sentences."""
+    found = result.names or dict.fromkeys((names.GOLD, *result.counts), ())  # the latter of no sentences
+    return names.Named(test=test.name, words=[s.words for s in test.scored()], names=found)
+
+
 def main() -> None:
     parser = OptionsParser("jobs.evaluate", "Score a bundle on labelled corpora.", EXAMPLES)
     parser.add_argument("--bundle", required=True, help="folder or s3:// prefix")
@@ -142,6 +150,8 @@ def main() -> None:
     parser.add_argument("--actors", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="threads of an actor without GPU (default: 1)")
     parser.add_argument("--output", help="a JSON file of the scores and counts; must not exist")
+    kept = "a Parquet file of every sentence's names, those of the labels and those found; must not exist"
+    parser.add_argument("--names", metavar="FILE", help=kept)
     told = f"between lines of progress (default: {EVERY_SECONDS})"
     parser.add_argument("--every-seconds", type=float, default=EVERY_SECONDS, help=told)
     add_engine_option(parser)
@@ -149,6 +159,8 @@ def main() -> None:
     options = parser.parse()
     if options.output:
         storage.require_unused(options.output, "result")
+    if options.names:
+        storage.require_unused(options.names, "file of names")
     require_at_least(options, limit=1, actors=1, threads=1)
     wanted = room(options, "actors")
     if options.file and list(options.corpus) != list(DEFAULT):
@@ -166,6 +178,8 @@ def main() -> None:
         tests = [read_file(options.file, list(dict.fromkeys([*types, *corpora.TYPES])), own, options.limit)]
     else:
         tests = read_tests(options.corpus, options.split, options.data, options.limit)
+    if options.names and manifest["settings"]["score_overlaps"]:
+        parser.error(f"{uri} scores the overlaps of windows twice, so its names have no places: leave --names out")
     changes = parse_overrides(options.set)
     if options.unadapted and changes:
         parser.error(f"--set {options.set[0]} says how to adapt, --unadapted not to: leave one of them out")
@@ -175,6 +189,7 @@ def main() -> None:
     where = {"actors": options.actors, "gpu": options.gpu, "threads": options.threads}
     so_far = storage.absolute(options.output) + PARTS if options.output else None
     how = {"config": config, "changes": changes, "unadapted": options.unadapted, "parts": so_far}
+    how["names"] = bool(options.names)
     how["every"] = options.every_seconds
     results = evaluate(uri, tests, **how, **where)
     adapts = manifests.adapts(manifest)
@@ -183,6 +198,9 @@ def main() -> None:
     for engine in ENGINES if adapts and not options.unadapted else ENGINES[:1]:
         seconds, n = sum(r.seconds[engine] for r in results), sum(r.sentences for r in results)
         say(f"{engine}: {1000 * seconds / max(n, 1):.1f} ms a sentence on one actor")
+    if options.names:
+        names.write(options.names, uri, [named(t, r) for t, r in zip(tests, results, strict=True)])
+        say(f"names written to {options.names}")
     if options.output:
         storage.write_whole(options.output, to_json(uri, manifest, results, changes, options.config))
         parts.forget(so_far or "")

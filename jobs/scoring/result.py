@@ -1,5 +1,6 @@
 """What an evaluation scores and what it finds."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,10 +9,12 @@ import numpy as np
 
 from metaner_core.data import tallies
 from metaner_core.data.columns import Sentence
+from metaner_core.data.labels import Span
 from metaner_core.data.scoring import Counts, Scores, scores
 from metaner_core.data.sentences import fingerprint
 
 ENGINES = ("unadapted", "adapted")
+Phrases = Sequence[set[Span]]  # of each sentence
 EXAMPLES = 8  # of names gained by adapting, and of names lost, that are kept of a test
 
 
@@ -37,7 +40,8 @@ class Result:
     """Phrase counts of one test, for the unadapted and the adapted model, or the first alone.
 
     tally: by sentence, in the test's order (`jobs.scoring.scorer` has the columns). changed: phrases by kind of change
-    and type. examples: of names that adapting gained or lost, with their sentences.
+    and type. examples: of names that adapting gained or lost, with their sentences. names: if asked for, of `gold` and
+    by engine the phrases of each sentence, by places of words.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Result:
     tally: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
     changed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     examples: Sequence[Mapping[str, Any]] = ()
+    names: Mapping[str, Phrases] = field(default_factory=dict)
 
     def scores(self, engine: str) -> Scores:
         return scores(self.counts[engine])
@@ -61,6 +66,7 @@ class Result:
             "tally": {name: tallies.packed(column) for name, column in self.tally.items()},
             "changed": {kind: dict(by_type) for kind, by_type in self.changed.items()},
             "examples": list(self.examples),
+            "names": {whose: [_plain(found) for found in its] for whose, its in self.names.items()},
         }
 
     @staticmethod
@@ -68,7 +74,12 @@ class Result:
         """The inverse of `to_dict`."""
         counts = {engine: Counts.from_dict(found) for engine, found in values["counts"].items()}
         tally = {name: tallies.unpacked(column) for name, column in values["tally"].items()}
-        return Result(**{**values, "counts": counts, "tally": tally})
+        names = {whose: [{Span(*x) for x in found} for found in its] for whose, its in values.get("names", {}).items()}
+        return Result(**{**values, "counts": counts, "tally": tally, "names": names})
+
+
+def _plain(found: set[Span]) -> list[tuple[str, int, int]]:
+    return sorted((dataclasses.astuple(span) for span in found), key=lambda span: span[1:])
 
 
 def joined(name: str, results: Sequence[Result]) -> Result:
@@ -83,6 +94,7 @@ def joined(name: str, results: Sequence[Result]) -> Result:
         tally={column: np.concatenate([result.tally[column] for result in results]) for column in columns},
         changed={kind: _added([result.changed.get(kind, {}) for result in results]) for kind in kinds},
         examples=_some([example for result in results for example in result.examples]),
+        names={whose: [found for result in results for found in result.names[whose]] for whose in results[0].names},
     )
 
 

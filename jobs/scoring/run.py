@@ -35,6 +35,7 @@ def evaluate(
     config: EngineConfig | None = None,
     changes: Mapping[str, Any] | None = None,
     unadapted: bool = False,
+    names: bool = False,
     parts: str | None = None,
     every: float = EVERY_SECONDS,
     tell: Tell | None = None,
@@ -45,6 +46,8 @@ def evaluate(
     Args:
         changes: see `Settings.adapting`.
         unadapted: score the model as it was trained alone: results have no `adapted` then.
+        names: results have the names of every sentence, those of the labels too. Not of a bundle that scores overlaps,
+            for places of words.
         parts: a folder or s3:// prefix for what is scored, from which a later call goes on; whoever gave it deletes it
             (`jobs.scoring.parts.forget`) when the results are safe.
         every: seconds between lines of progress.
@@ -56,7 +59,7 @@ def evaluate(
         ValueError: an actor cannot load the bundle, or `parts` holds what another evaluation scored.
     """
     where: dict[str, Any] = {"actors": actors, "gpu": gpu, "threads": threads}
-    scoring = Scoring(uri=uri, config=config, changes=changes, unadapted=unadapted, parts=parts, **where)
+    scoring = Scoring(uri=uri, config=config, changes=changes, unadapted=unadapted, names=names, parts=parts, **where)
     todo = cut([len(test.scored()) for test in tests], actors)
     before: dict[Part, dict[str, Any]] = {}
     if parts is not None:

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,12 @@ from ray.actor import ActorHandle
 from jobs.common.imports import gc_paused
 from jobs.common.session import refusing
 from jobs.scoring.parts import Part, record_uri
-from jobs.scoring.result import ENGINES, EXAMPLES, Result, Test
+from jobs.scoring.result import ENGINES, EXAMPLES, Phrases, Result, Test
 from metaner_core import storage
 from metaner_core.data.columns import Sentence
-from metaner_core.data.labels import Span, relabel
+from metaner_core.data.labels import relabel
 from metaner_core.data.scoring import Counts
-from metaner_core.data.tallies import phrases
+from metaner_core.data.tallies import changes, phrases
 from metaner_core.engine.config import BATCHED, EngineConfig
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 NONE = -1
 TELL_SECONDS = 2.0
-Phrases = list[set[Span]]  # of each sentence
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """What scores, where, and where the records of parts go (None: nowhere). unadapted: no adapted model does."""
+    """What scores, where, and where the records of parts go (None: nowhere). unadapted: no adapted model does. names:
+    results have the names of every sentence."""
 
     uri: str
     actors: int = 1
@@ -50,6 +50,7 @@ class Scoring:
     config: EngineConfig | None = None
     changes: Mapping[str, Any] | None = None
     unadapted: bool = False
+    names: bool = False
     parts: str | None = None
 
     @property
@@ -67,6 +68,7 @@ class Scoring:
             "engine": config.engine,
             "precision": config.precision,
             **({"unadapted": True} if self.unadapted else {}),
+            **({"names": True} if self.names else {}),
             "tests": [{"name": test.name, **test.facts()} for test in tests],
         }
 
@@ -91,7 +93,7 @@ class Scorer:
         with refusing(lambda why: ray.get(board.refuse.remote(why))):
             self.bundle = bundle.load(scoring.uri, device=device(scoring.gpu), tell=self._tell, **how)
         self.tests: Sequence[Test] = ray.get(tests[0])
-        self.parts, self.board, self.engines = scoring.parts, board, scoring.engines
+        self.parts, self.board, self.engines, self.names = scoring.parts, board, scoring.engines, scoring.names
         self._last, self._ahead, self._told, self._posted = False, 0, 0, 0.0
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -136,6 +138,7 @@ class Scorer:
             tally=_tally(gold, guessed) | (self._nearness(gold, examples, *near) if near else {}),
             changed=_changed(gold, guessed) if len(guessed) > 1 else {},
             examples=_examples(sentences, predictions, gold, guessed) if len(guessed) > 1 else [],
+            names={"gold": gold, **guessed} if self.names else {},
         )
 
     def _predict(self, engine: str, encoded: "Sequence[Encoded]", support: np.ndarray | None) -> "list[Prediction]":
@@ -188,17 +191,10 @@ def _tally(gold: Phrases, guessed: Mapping[str, Phrases]) -> dict[str, np.ndarra
     return {name: np.array(column, np.int64) for name, column in columns.items()}
 
 
-def _kinds(gold: set[Span], before: set[Span], after: set[Span]) -> Iterator[tuple[str, set[Span]]]:
-    yield "gained", (gold & after) - before
-    yield "lost", (gold & before) - after
-    yield "wrong, new", (after - gold) - before
-    yield "wrong, gone", (before - gold) - after
-
-
 def _changed(gold: Phrases, guessed: Mapping[str, Phrases]) -> dict[str, dict[str, int]]:
     found: dict[str, Counter[str]] = {}
     for g, before, after in zip(gold, *(guessed[e] for e in ENGINES), strict=True):
-        for kind, changed in _kinds(g, before, after):
+        for kind, changed in changes(g, before, after).items():
             found.setdefault(kind, Counter()).update(span.type for span in changed)
     return {kind: dict(by_type) for kind, by_type in found.items()}
 
@@ -210,9 +206,9 @@ def _examples(
     twice there are none: places are no words there."""
     found: dict[str, list[dict[str, Any]]] = {"gained": [], "lost": []}
     for sentence, p, g, before, after in zip(sentences, predictions, gold, *(guessed[e] for e in ENGINES), strict=True):
-        changes = dict(_kinds(g, before, after))
+        by_kind = changes(g, before, after)
         for kind, kept in found.items():
-            changed = sorted(changes[kind], key=lambda span: span.start)
+            changed = sorted(by_kind[kind], key=lambda span: span.start)
             whole = len(p.words) == len(sentence.words) and all(span.end <= len(p.words) for span in changed)
             if changed and whole and len(kept) < EXAMPLES:
                 kept.append({"kind": kind, "words": list(sentence.words), **dataclasses.asdict(changed[0])})

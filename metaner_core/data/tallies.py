@@ -30,6 +30,16 @@ def phrases(sentences: Sequence[Sequence[str]], *, as_one: bool = False) -> list
     return found
 
 
+def changes(gold: set[Span], before: set[Span], after: set[Span]) -> dict[str, set[Span]]:
+    """What another tagger makes of a sentence: right phrases gained and lost, wrong ones that are new and gone."""
+    return {
+        "gained": (gold & after) - before,
+        "lost": (gold & before) - after,
+        "wrong, new": (after - gold) - before,
+        "wrong, gone": (before - gold) - after,
+    }
+
+
 def packed(column: np.ndarray) -> str:
     """Whole numbers [n] below 2^31 as text: a few bits for each where they repeat."""
     return base64.b64encode(zlib.compress(np.asarray(column).astype("<i4").tobytes(), 9)).decode("ascii")

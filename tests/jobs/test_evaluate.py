@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.evaluate import ENGINES, Result, Test, evaluate, main, notes, read_file, read_tests, table, to_json
+from jobs.evaluate import ENGINES, Result, Test, evaluate, main, named, notes, read_file, read_tests, table, to_json
 from metaner_core.bundles import bundle
 from metaner_core.data.columns import Sentence
 from metaner_core.data.scoring import Counts, count
+from metaner_core.experiments import names
+from metaner_core.experiments.compare import compare
 
 Test.__test__ = False  # type: ignore[attr-defined]  # not a test class, whatever its name
 CHANGES = {"gamma": 5e-4}  # half the bundle's own
@@ -106,6 +109,42 @@ def test_adapting_can_be_left_out(results: list[Result], tiny_bundle: str, dutch
     assert shown.title == "Phrase-level scores, unadapted"
     assert [str(column.header) for column in shown.columns][-1] == "F1"
     assert next(iter(shown.columns[-1].cells)) == f"{alone.scores('unadapted').overall.f1:.2f}"
+
+
+def test_names_are_those_that_were_counted_and_can_be_written(
+    results: list[Result], ray_local: None, tiny_bundle: str, dutch: Test, tmp_path: Path
+) -> None:
+    empty = Test(name="empty", sentences=[], types=dutch.types)
+    found = evaluate(tiny_bundle, [dutch, empty], actors=2, changes=CHANGES, names=True, parts=str(tmp_path / "parts"))
+    assert found[0].counts == results[0].counts
+    assert results[0].names == {}
+    uri = str(tmp_path / "names.parquet")
+    names.write(uri, tiny_bundle, [named(*pair) for pair in zip((dutch, empty), found, strict=True)])
+    (read,) = names.read(uri)[1]  # no rows, no test
+    assert [tuple(words) for words in read.words] == [s.words for s in dutch.scored()]
+    for engine in ENGINES:
+        both = zip(read.names["gold"], read.names[engine], strict=True)
+        assert [len(g & p) for g, p in both] == results[0].tally[f"{engine}.correct"].tolist()
+        assert [len(p) for p in read.names[engine]] == results[0].tally[f"{engine}.predicted"].tolist()
+    (change,) = compare([read], [read])
+    assert change.names["gained"].total() == 0
+    assert change.f1[0] == pytest.approx(results[0].scores("adapted").overall.f1)
+    with pytest.raises(ValueError, match="names"):  # records without names are no part of this
+        evaluate(tiny_bundle, [dutch, empty], actors=2, changes=CHANGES, parts=str(tmp_path / "parts"))
+
+
+def test_names_of_overlaps_are_refused(
+    tiny_bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, copy)
+    facts = json.loads((copy / "manifest.json").read_text())
+    facts["settings"]["score_overlaps"] = True
+    (copy / "manifest.json").write_text(json.dumps(facts))
+    monkeypatch.setattr("sys.argv", ["metaner evaluate", "--bundle", str(copy), "--names", str(tmp_path / "n.parquet")])
+    with pytest.raises(SystemExit):
+        main()
+    assert "scores the overlaps of windows twice, so its names have no places" in capsys.readouterr().err
 
 
 def test_it_can_adapt_otherwise_than_the_bundle_was_made_for(
