@@ -99,7 +99,8 @@ class Story:
             self._before = self._sum(self._before, self._last)
         self._last = state
         total = self._sum(self._before, state)
-        return {**total, "counts": total["counts"] + Counter(state["in_flight"]), "silent": state["silent"]}
+        counts = total["counts"] + Counter(state["in_flight"])
+        return {**total, "counts": counts, "ahead": state["ahead"], "silent": state["silent"]}
 
     @staticmethod
     def _sum(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,8 +131,16 @@ def line(state: Mapping[str, Any], extent: Extent, seconds: float) -> str:
     if state["deaths"]:
         parts.append(f"{state['deaths']} workers lost")
     if now:
-        parts.append(f"{duration(seconds * (extent.documents - done) / now)} left")
+        tagged = now + _documents_ahead(state, now)  # a batch's documents count when all of it is done
+        left = max(0.0, extent.documents - extent.before - tagged)
+        parts.append(f"{duration(seconds * left / tagged)} left")
     return "; ".join(filter(None, parts))
+
+
+def _documents_ahead(state: Mapping[str, Any], now: int) -> float:
+    """How many documents the sentences are that are tagged while theirs do not count yet, by those that do."""
+    counted = state["counts"].get("sentences", 0) - state["ahead"]
+    return state["ahead"] * now / counted if counted else 0.0
 
 
 def duration(seconds: float) -> str:

@@ -56,7 +56,7 @@ def test_sentences_ahead_are_heard_of_and_counted_until_the_batch_is_done() -> N
     supervisor.heard -= 100
     supervisor.work("s", 7)
     assert supervisor.state()["silent"] < 50
-    assert supervisor.state()["in_flight"]["sentences"] == 12
+    assert (supervisor.state()["in_flight"]["sentences"], supervisor.state()["ahead"]) == (12, 7)
     supervisor.begin("s", 4, 8, {"sentences": 14})
     assert supervisor.state()["in_flight"]["sentences"] == 14
 
