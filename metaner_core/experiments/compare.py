@@ -11,6 +11,7 @@ another seed of either training would change is not in them.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from rich.console import Console
@@ -88,21 +89,29 @@ def _counted(gold: Phrases, found: Phrases) -> Counted:
     return Counted(np.array([len(g) for g in gold]), {0: np.array(predicted)}, {0: np.array(correct)})
 
 
-def table(changed: Mapping[str, Sequence[Change]]) -> Table:
-    """changed: by file, against the first. One row a test and file."""
-    made = Table(title="What they find", title_justify="left", caption=LEGEND, caption_justify="left")
-    for column in ("test", "sentences", "file", "F1 before", "after", "difference", *KINDS):
-        made.add_column(column, justify="left" if column in ("test", "file") else "right", overflow="fold")
-    tests = dict.fromkeys(change.test for of_file in changed.values() for change in of_file)
-    for test in tests:
+def table(changed: Mapping[str, Sequence[Change]], engine: str | None = None) -> Table:
+    """changed: by file, against the first. One row a test and file, and of several tests one of their means."""
+    made = Table(title=f"What they find, {engine or 'adapted where a file has it'}", title_justify="left")
+    made.caption, made.caption_justify = LEGEND, "left"
+    for column in ("test", "sentences", "file", "F1 before", "after", "difference", "95%", *KINDS):
+        words = column in ("test", "file")
+        made.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+    for test in dict.fromkeys(change.test for of_file in changed.values() for change in of_file):
         for file, change in ((f, c) for f, of_file in changed.items() for c in of_file if c.test == test):
-            of = change.comparison
-            sure = f"{of.difference:+.2f} ({of.low:+.2f} to {of.high:+.2f})"
-            scores = [f"{f1:.2f}" for f1 in change.f1]
+            sure = f"{change.comparison.low:+.2f} to {change.comparison.high:+.2f}"
             counts = [f"{change.names[kind].total():,}" for kind in KINDS]
-            made.add_row(escape(test), f"{change.sentences:,}", escape(file), *scores, sure, *counts)
+            made.add_row(escape(test), f"{change.sentences:,}", escape(file), *_scores([change]), sure, *counts)
         made.add_section()
+    for file, of_file in changed.items():
+        if len(of_file) > 1:
+            made.add_row(f"mean of {len(of_file)}", "", escape(file), *_scores(of_file))
     return made
+
+
+def _scores(changes: Sequence[Change]) -> list[str]:
+    """Means before and after, and how far they are apart."""
+    before, after = (fmean(change.f1[side] for change in changes) for side in (0, 1))
+    return [f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}"]
 
 
 def frequent(change: Change, most: int) -> Iterator[str]:
@@ -131,7 +140,7 @@ def main() -> None:
     _, before = read(options.before)
     changed = {file: compare(before, read(file)[1], options.engine) for file in options.after}
     console = Console(width=140, highlight=False)
-    console.print(table(changed))
+    console.print(table(changed, options.engine))
     for file, of_file in changed.items() if options.most else ():
         for change in of_file:
             console.print(f"\n[bold]{escape(change.test)}, {escape(file)}[/bold]")

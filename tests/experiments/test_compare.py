@@ -125,11 +125,17 @@ def test_the_command_tells_each_file_against_the_first(
     told = capsys.readouterr().out
     assert "es, " in told
     assert told.count("gained: none") == told.count("gained: Ana Ruiz (PER)") == 1
-    made = table({"control": compare([named(unadapted=BEFORE)], [named(unadapted=BEFORE)])})
-    assert [next(iter(column.cells)) for column in made.columns][:6] == [
-        *("es", "3", "control", "33.33", "33.33"),
-        "+0.00 (+0.00 to +0.00)",
-    ]
+
+
+def test_the_table_has_a_row_of_means() -> None:
+    before = [named("es", unadapted=BEFORE), named("nl", unadapted=BEFORE)]
+    changed = compare(before, [named("es", unadapted=BEFORE), named("nl", unadapted=AFTER)])
+    made = table({"student": changed})
+    rows = list(zip(*(column.cells for column in made.columns), strict=True))
+    assert rows[0][:7] == ("es", "3", "student", "33.33", "33.33", "+0.00", "+0.00 to +0.00")
+    assert (rows[1][:6], rows[1][7:]) == (("nl", "3", "student", "33.33", "66.67", "+33.33"), ("2", "1", "1", "2"))
+    assert rows[2] == ("mean of 2", "", "student", "33.33", "50.00", "+16.67", *[""] * 5)
+    assert "mean" not in str(list(table({"student": changed[:1]}).columns[0].cells))
 
 
 def test_nothing_is_shown_of_less_than_none(monkeypatch: pytest.MonkeyPatch) -> None:
