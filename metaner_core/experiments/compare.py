@@ -59,6 +59,12 @@ def compare(before: Sequence[Named], after: Sequence[Named], engine: str | None 
     return [_change(a, b, engine) for a, b in both]
 
 
+def alone(before: Sequence[Named], after: Sequence[Named]) -> list[str]:
+    """The tests that one of the two has not, which `compare` leaves out."""
+    sides = [[test.test for test in side] for side in (before, after)]
+    return [test for test in dict.fromkeys([*sides[0], *sides[1]]) if not all(test in side for side in sides)]
+
+
 def _change(before: Named, after: Named, engine: str | None) -> Change:
     if before.words != after.words or before.names[GOLD] != after.names[GOLD]:
         raise ValueError(
@@ -138,9 +144,13 @@ def main() -> None:
     if options.most < 0:
         raise ValueError(f"--most is {options.most}; it must be at least 0")
     _, before = read(options.before)
-    changed = {file: compare(before, read(file)[1], options.engine) for file in options.after}
+    others = {file: read(file)[1] for file in options.after}
+    changed = {file: compare(before, after, options.engine) for file, after in others.items()}
     console = Console(width=140, highlight=False)
     console.print(table(changed, options.engine))
+    for file, after in others.items():
+        for test in alone(before, after):
+            console.print(escape(f"{test} is not compared: {options.before} or {file} does not have it"))
     for file, of_file in changed.items() if options.most else ():
         for change in of_file:
             console.print(f"\n[bold]{escape(change.test)}, {escape(file)}[/bold]")

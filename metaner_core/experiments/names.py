@@ -61,6 +61,8 @@ def read(uri: str) -> tuple[str, list[Named]]:
         bundle = (table.schema.metadata or {})[BUNDLE].decode()
         own = {"test": pa.string(), "words": pa.list_(pa.string()), GOLD: NAMES}
         own |= {engine: NAMES for engine in ENGINES if engine in table.column_names}
+        if len(own) == len(("test", "words", GOLD)):
+            raise KeyError(" or ".join(ENGINES))
         rows = table.cast(pa.schema(own)).to_pydict()
     except (pa.ArrowInvalid, KeyError, ValueError, UnicodeDecodeError) as error:
         why = "it is damaged, or `metaner evaluate --names` did not write it"

@@ -98,12 +98,16 @@ def other_columns(path: Path) -> None:
     pq.write_table(pa.table({"test": ["es"]}).replace_schema_metadata({"metaner.bundle": "x"}), path)
 
 
+def nobody_s(path: Path) -> None:
+    write(str(path), "b", [named()])
+
+
 def cut_short(path: Path) -> None:
     write(str(path), "b", [named(unadapted=BEFORE)])
     path.write_bytes(path.read_bytes()[:-20])
 
 
-@pytest.mark.parametrize("make", [parquet_of_another, other_columns, cut_short])
+@pytest.mark.parametrize("make", [parquet_of_another, other_columns, nobody_s, cut_short])
 def test_a_file_of_something_else_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "names.parquet"
     make(path)
@@ -118,12 +122,13 @@ def test_the_command_tells_each_file_against_the_first(
 ) -> None:
     files = [str(tmp_path / f"{name}.parquet") for name in ("teacher", "control", "student")]
     for file, found in zip(files, (BEFORE, BEFORE, AFTER), strict=True):
-        write(file, "out/bundle", [named(unadapted=found)])
+        write(file, "out/bundle", [named(unadapted=found), *([named("nl", unadapted=found)] if found is AFTER else [])])
     monkeypatch.setattr("sys.argv", ["metaner compare", *files, "--most", "1"])
     monkeypatch.chdir(tmp_path)
     main()
     told = capsys.readouterr().out
     assert "es, " in told
+    assert " ".join(told.split()).count(f"nl is not compared: {files[0]} or {files[2]} does not have it") == 1
     assert told.count("gained: none") == told.count("gained: Ana Ruiz (PER)") == 1
 
 
