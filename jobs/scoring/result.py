@@ -12,9 +12,9 @@ from metaner_core.data.columns import Sentence
 from metaner_core.data.labels import Span
 from metaner_core.data.scoring import Counts, Scores, scores
 from metaner_core.data.sentences import fingerprint
+from metaner_core.data.tallies import Phrases
 
 ENGINES = ("unadapted", "adapted")
-Phrases = Sequence[set[Span]]  # of each sentence
 EXAMPLES = 8  # of names gained by adapting, and of names lost, that are kept of a test
 
 

@@ -21,12 +21,12 @@ from ray.actor import ActorHandle
 from jobs.common.imports import gc_paused
 from jobs.common.session import refusing
 from jobs.scoring.parts import Part, record_uri
-from jobs.scoring.result import ENGINES, EXAMPLES, Phrases, Result, Test
+from jobs.scoring.result import ENGINES, EXAMPLES, Result, Test
 from metaner_core import storage
 from metaner_core.data.columns import Sentence
 from metaner_core.data.labels import relabel
 from metaner_core.data.scoring import Counts
-from metaner_core.data.tallies import changes, phrases
+from metaner_core.data.tallies import Phrases, changes, matched, phrases
 from metaner_core.engine.config import BATCHED, EngineConfig
 
 if TYPE_CHECKING:
@@ -184,11 +184,10 @@ def _counts(gold: Phrases, guessed: Phrases) -> Counts:
 
 
 def _tally(gold: Phrases, guessed: Mapping[str, Phrases]) -> dict[str, np.ndarray]:
-    columns = {"gold": [len(g) for g in gold]}
+    columns = {"gold": np.array([len(g) for g in gold], np.int64)}
     for engine, found in guessed.items():
-        columns[f"{engine}.predicted"] = [len(p) for p in found]
-        columns[f"{engine}.correct"] = [len(g & p) for g, p in zip(gold, found, strict=True)]
-    return {name: np.array(column, np.int64) for name, column in columns.items()}
+        columns[f"{engine}.predicted"], columns[f"{engine}.correct"] = matched(gold, found)
+    return columns
 
 
 def _changed(gold: Phrases, guessed: Mapping[str, Phrases]) -> dict[str, dict[str, int]]:

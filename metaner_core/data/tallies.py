@@ -1,6 +1,6 @@
 """Phrase counts sentence by sentence, and such columns of whole numbers packed small enough for a line of JSON.
 
-Totals give a score; only the counts of each sentence say how sure it is (metaner_core/report/significance.py).
+Totals give a score; only the counts of each sentence say how sure it is (metaner_core/experiments/significance.py).
 """
 
 import base64
@@ -12,6 +12,8 @@ from itertools import accumulate, chain
 import numpy as np
 
 from metaner_core.data.labels import Span, spans
+
+Phrases = Sequence[set[Span]]  # of each sentence
 
 
 def phrases(sentences: Sequence[Sequence[str]], *, as_one: bool = False) -> list[set[Span]]:
@@ -38,6 +40,12 @@ def changes(gold: set[Span], before: set[Span], after: set[Span]) -> dict[str, s
         "wrong, new": (after - gold) - before,
         "wrong, gone": (before - gold) - after,
     }
+
+
+def matched(gold: Phrases, found: Phrases) -> tuple[np.ndarray, np.ndarray]:
+    """[n] how many phrases are found in each sentence, and how many of them are gold ones."""
+    predicted, correct = [len(p) for p in found], [len(g & p) for g, p in zip(gold, found, strict=True)]
+    return np.array(predicted, np.int64), np.array(correct, np.int64)
 
 
 def packed(column: np.ndarray) -> str:

@@ -19,8 +19,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from metaner_core.command import CommandParser, run
-from metaner_core.data.tallies import changes
-from metaner_core.experiments.names import ENGINES, GOLD, Named, Phrases, read
+from metaner_core.data.tallies import Phrases, changes, matched
+from metaner_core.experiments.names import GOLD, Named, read
+from metaner_core.experiments.scored import ENGINES
 from metaner_core.experiments.significance import Comparison, Counted, Resampled
 
 EXAMPLES = (
@@ -91,8 +92,8 @@ def _found(side: Named, engine: str | None) -> Phrases:
 
 
 def _counted(gold: Phrases, found: Phrases) -> Counted:
-    predicted, correct = ([len(p) for p in found], [len(g & p) for g, p in zip(gold, found, strict=True)])
-    return Counted(np.array([len(g) for g in gold]), {0: np.array(predicted)}, {0: np.array(correct)})
+    predicted, correct = matched(gold, found)
+    return Counted(np.array([len(g) for g in gold]), {0: predicted}, {0: correct})
 
 
 def table(changed: Mapping[str, Sequence[Change]], engine: str | None = None) -> Table:
@@ -143,10 +144,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.most < 0:
         raise ValueError(f"--most is {options.most}; it must be at least 0")
-    _, before = read(options.before)
-    others = {file: read(file)[1] for file in options.after}
+    console = Console(width=150, highlight=False)
+    bundle, before = read(options.before)
+    console.print(escape(f"{options.before}: of {bundle}"))
+    others: dict[str, list[Named]] = {}
+    for file in options.after:
+        bundle, others[file] = read(file)
+        console.print(escape(f"{file}: of {bundle}"))
     changed = {file: compare(before, after, options.engine) for file, after in others.items()}
-    console = Console(width=140, highlight=False)
     console.print(table(changed, options.engine))
     for file, after in others.items():
         for test in alone(before, after):

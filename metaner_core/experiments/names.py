@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 
 from metaner_core import storage
 from metaner_core.data.labels import Span
+from metaner_core.data.tallies import Phrases
+from metaner_core.experiments.scored import ENGINES
 
-GOLD, ENGINES = "gold", ("unadapted", "adapted")
+GOLD = "gold"
 NAMES = pa.list_(pa.struct([("type", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
 BUNDLE = b"metaner.bundle"  # whose names, among the schema's facts
-
-Phrases = Sequence[set[Span]]  # of each sentence
 
 
 @dataclass(frozen=True, kw_only=True)

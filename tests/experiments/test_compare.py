@@ -128,6 +128,7 @@ def test_the_command_tells_each_file_against_the_first(
     main()
     told = capsys.readouterr().out
     assert "es, " in told
+    assert [" ".join(told.split()).count(f"{file}: of out/bundle") for file in files] == [1, 1, 1]
     assert " ".join(told.split()).count(f"nl is not compared: {files[0]} or {files[2]} does not have it") == 1
     assert told.count("gained: none") == told.count("gained: Ana Ruiz (PER)") == 1
 
