@@ -33,12 +33,14 @@ from metaner_core.engine.bench.measure import run
 from metaner_core.engine.bench.rows import CPU_WAVES, GPU_SIZES, GPU_WAVES, SIZES, by_wave, measurements, sharing, whole
 from metaner_core.engine.bench.show import draw, machine, table
 from metaner_core.engine.bench.workload import SHAPES, Workload
+from metaner_core.settings import parse_overrides
 from metaner_core.text import raw
 
 EXAMPLES = (
     "--output out/bench",
     "--shape embedded --threads 2",
     "--shape embedded --no-parts --whole 10000 --text es es.txt.xz",
+    "--shape bert-base --no-parts --set layer=3",
     "--device cuda --precision bf16",
 )
 
@@ -54,6 +56,7 @@ def main() -> None:
         if options.parts:
             draw(results, folder / "bench.svg")
         facts = {"machine": machine(), "python": platform.python_version(), "precision": options.precision}
+        facts["set"] = options.changes
         text = json.dumps({**facts, "shapes": results}, indent=1, default=dataclasses.asdict)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "bench.json").write_text(text)
@@ -64,15 +67,16 @@ def _of_shape(shape: str, options: argparse.Namespace, console: Console) -> dict
     on_cpu = options.device == "cpu"
     size = (SIZES if on_cpu else GPU_SIZES)[shape]
     found: dict[str, Any] = {"rows": [], "waves": {}, "whole": {}}
+    name = ", ".join([shape, *options.set])
     with console.status(shape) as status:
         counts = size.whole if options.whole is None else options.whole
         work = _workload(shape, options, most=max([size.engine, *counts]))
         if options.parts:
             found["rows"] = run(measurements(work, size), rounds=options.rounds, tell=status.update)
-            console.print(table(shape, found["rows"]))
+            console.print(table(name, found["rows"]))
             found["waves"] = by_wave(work, size, CPU_WAVES if on_cpu else GPU_WAVES)
         for count in counts:
-            title = f"{shape}, {sharing(work, count)}"
+            title = f"{name}: {sharing(work, count)}"
             rows = run(whole(work, count), rounds=options.rounds, tell=status.update)
             console.print(table(title, rows))
             found["whole"][count] = {"title": title, "rows": rows}
@@ -86,7 +90,7 @@ def _workload(shape: str, options: argparse.Namespace, *, most: int) -> Workload
         each = -(-most // len(options.text))
         words = [sentence for language, uri in options.text for sentence in raw.sentences(uri, language, each)]
     source = [s for s in corpora.load(options.source, "train", data=options.data) if s.words]
-    return Workload(shape, options.device, options.precision, words=words, source=source)
+    return Workload(shape, options.device, options.precision, words=words, source=source, changes=options.changes)
 
 
 def _options() -> argparse.Namespace:
@@ -103,9 +107,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of batched engine and retrieval")
+    sets = "replace a setting of each shape's preset, such as the layer by which neighbours are found"
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help=sets)
     parser.add_argument("--rounds", type=int, default=5, help="after one to warm up")
     parser.add_argument("--output", help="a folder for bench.json and bench.svg")
     options = parser.parse_args()
+    options.changes = parse_overrides(options.set)
+    if "adapt_optimizer" in options.changes:
+        parser.error("--set adapt_optimizer: each row has an optimiser of its own, so leave it out")
     if options.rounds < 1:
         parser.error(f"--rounds {options.rounds}: at least 1 must be measured")
     if options.whole and min(options.whole) < 1:

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,8 @@ SHAPES = {
     "bert-base": Shape("paper", 12, 768, 12),
 }
 
+ADAM = {"adapt_optimizer": "adam", "gamma": 1e-4}  # of all rows that do not say otherwise
+
 
 class Workload:
     """A tagger of one shape, English sentences as source, and sentences that are to be tagged."""
@@ -56,9 +58,11 @@ class Workload:
         *,
         words: Sequence[Sequence[str]] | None = None,
         source: Sequence[Sentence] | None = None,
+        changes: Mapping[str, Any] | None = None,
     ) -> None:
-        """words: of the sentences that are tagged; None: the embedded test sets. source: None: the embedded ones."""
-        settings = preset(SHAPES[shape].preset, adapt_optimizer="adam", gamma=1e-4)
+        """words: of the sentences that are tagged; None: the embedded test sets. source: None: the embedded ones.
+        changes: settings that replace those of the shape's preset."""
+        settings = preset(SHAPES[shape].preset, **{**ADAM, **(changes or {})})
         encoder, tokenizer = load_encoder("embedded")
         if shape != "embedded":
             encoder = _random(SHAPES[shape], len(tokenizer))

@@ -35,13 +35,14 @@ class Thin(Adapted):
         weight, bias = self._theta.linear(names)
         found = torch.addmm(bias, x, weight.T)
         # The step is added to what θ gives, never to θ: bf16 could not show it there.
-        steps, rows = self._of_bias(names, bias.new_zeros(())).to(found.dtype), self._rows(names)
+        steps, rows = self._of_bias(names, bias.new_zeros(())), self._rows(names)
         if self._together(1) == 1:  # on a CPU: a step for each token would take as much memory traffic as the product
-            for y, step in zip(found.split(rows.counts), steps, strict=True):
+            wide = found.to(_wide(found))
+            for y, step in zip(wide.split(rows.counts), steps.to(wide.dtype), strict=True):
                 y += step
-            self._in_turn(names, x, found)
-            return found
-        found += steps[rows.owner]
+            self._in_turn(names, x.to(wide.dtype), wide)
+            return wide.to(found.dtype)
+        found += steps.to(found.dtype)[rows.owner]
         width = sum(weight.shape)
         for chunk in self._chunks(names, lambda support, own: (support + own) * width + support * own):
             self._at_once(names, chunk, x, found)
@@ -49,7 +50,8 @@ class Thin(Adapted):
 
     def _in_turn(self, names: Names, x: torch.Tensor, found: torch.Tensor) -> None:
         """found −= number · (x Aᵀ) D, a unit after the other, for as many sets at once as stand together and have it:
-        views only, nothing of x or the trace is copied or padded."""
+        nothing of x or the trace is padded. x, found: in single precision at least; a trace in bf16 is copied to that,
+        for in bf16 a product of so few rows takes a CPU longer."""
         a, d = self._support.inputs[names], self._support.gradients[names]
         rows = self._rows(names)
         numbers = self._numbers(names, self._squares(names) if self._step.whole else None)
@@ -58,11 +60,12 @@ class Thin(Adapted):
         for unit, sets in self._runs:
             part = self._support.rows(names).slice(unit)
             own = slice(rows.slice(sets[0]).start, rows.slice(sets[-1]).stop)
-            h = x[own] @ a[part].T
+            inputs, gradients = (z[part].to(x.dtype) for z in (a, d))
+            h = x[own] @ inputs.T
             if modules == 1:
-                found[own].addmm_(h * numbers[own], d[part], alpha=-1)
+                found[own].addmm_(h * numbers[own], gradients, alpha=-1)
             else:  # queries, keys and values, of one width
-                y, step = (z.unflatten(1, (modules, -1)) for z in (found[own], h @ d[part]))
+                y, step = (z.unflatten(1, (modules, -1)) for z in (found[own], h @ gradients))
                 y.addcmul_(step, numbers[own, :, None], value=-1)
 
     @cached_property
@@ -106,12 +109,13 @@ class Thin(Adapted):
             return kept[names]
         a, d = self._support.inputs[names], self._support.gradients[names]
         one, other = map(self._support.rows(names).slice, (u, v))
-        h = (a[one] @ a[other].T).to(_wide(a)).flatten()
+        (a, a_), (d, d_) = ((z[one].to(_wide(z)), z[other].to(_wide(z))) for z in (a, d))
+        h = (a @ a_.T).flatten()
         if len(names) == 1:
-            found = h.dot((d[one] @ d[other].T).to(_wide(d)).flatten())[None]
+            found = h.dot((d @ d_.T).flatten())[None]
         else:  # queries, keys and values, of one width
-            parts = (d[rows].unflatten(1, (len(names), -1)).transpose(0, 1) for rows in (one, other))
-            found = torch.bmm(next(parts), next(parts).mT).to(_wide(d)).flatten(1) @ h
+            d, d_ = (z.unflatten(1, (len(names), -1)).transpose(0, 1) for z in (d, d_))
+            found = torch.bmm(d, d_.mT).flatten(1) @ h
         if u == v:
             kept[names] = found
         return found

@@ -14,6 +14,7 @@ from metaner_core.engine.bench.measure import Row, most_memory, run
 from metaner_core.engine.bench.rows import ALL, MAKING, REFERENCE, Size, measurements, sharing, whole
 from metaner_core.engine.bench.show import draw, table
 from metaner_core.engine.bench.workload import SHAPES, Workload
+from metaner_core.model.sentence_vectors import SentenceVectors
 
 malloc = pytest.mark.skipif(torch.cuda.is_available(), reason="looks at the GPU's memory where there is one")
 
@@ -107,6 +108,16 @@ def test_all_of_it_retrieves_as_a_bundle_would_and_adapts_to_that(shape: str, mo
     sets = len({frozenset(row) for row in expected})
     sources = len({i for row in expected for i in row})
     assert sharing(work, 6) == f"6 sentences as they come: {sets} support sets of {sources} source sentences"
+
+
+def test_settings_that_are_asked_for_replace_a_shapes_own() -> None:
+    last, low = (
+        Workload("embedded", "cpu", "fp32", source=SOURCE, changes=changes) for changes in (None, {"layer": 1})
+    )
+    vectors = SentenceVectors(low.retrieval.encoder, low.retrieval.tokenizer, layer=1)([s.ids for s in low.source])
+    np.testing.assert_allclose(low.index.unit, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), atol=1e-6)
+    assert not np.allclose(low.index.unit, last.index.unit)
+    assert low.adapting("adam").settings.adapts_with == "adam"
 
 
 def test_a_shape_has_its_size() -> None:
