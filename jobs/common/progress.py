@@ -20,12 +20,22 @@ Watch = Callable[[Mapping[str, int]], object]  # takes the sums of what workers 
 
 
 class Board:
-    """Holds what workers have posted until the driver takes it: lines, sums of counts, why one did not come to be."""
+    """Holds what workers have posted until the driver takes it: lines, sums of counts, why one did not come to be, and
+    what they are in the middle of."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.counts: dict[str, int] = {}
         self.refusal: str | None = None
+        self.begun: dict[str, int] = {}
+
+    def begin(self, what: str) -> int:
+        """How often this has been begun before and not been ended: workers that ended in the middle of it."""
+        self.begun[what] = self.begun.get(what, 0) + 1
+        return self.begun[what] - 1
+
+    def end(self, what: str) -> None:
+        self.begun.pop(what, None)
 
     def refuse(self, why: str) -> None:
         self.refusal = why

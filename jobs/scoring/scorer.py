@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import ray
-from ray.actor import ActorHandle
 
 from jobs.common.imports import gc_paused
-from jobs.common.session import refusing
+from jobs.common.session import got, refusing
 from jobs.scoring.parts import Part, record_uri
 from jobs.scoring.result import ENGINES, EXAMPLES, Result, Test
 from metaner_core import storage
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
 
 NONE = -1
 TELL_SECONDS = 2.0
+# Of actors, while one loads the bundle or in the middle of one part: then that is not tried again. Ray would for ever.
+MOST_DEATHS = 3
+MEMORY = "if machines ran out of memory, begin again with fewer --actors for each, or on larger ones"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +81,9 @@ class Scorer:
     A part that cannot be scored has a record with its error, which is kept nowhere.
     """
 
-    def __init__(self, scoring: Scoring, tests: Sequence[ray.ObjectRef], board: ActorHandle) -> None:
-        """tests: a reference to them, in a list: Ray would resolve one by itself for every actor's start."""
+    def __init__(self, scoring: Scoring, tests: Sequence[ray.ObjectRef], board: Any) -> None:
+        """tests: a reference to them, in a list: Ray would resolve one by itself for every actor's start. board: an
+        actor, a `Board`."""
         with gc_paused():  # late: the driver needs none of it
             import torch
 
@@ -89,21 +92,36 @@ class Scorer:
 
         if not scoring.gpu:
             torch.set_num_threads(scoring.threads)
-        how: dict[str, Any] = {"config": scoring.config, "changes": scoring.changes}
-        with refusing(lambda why: ray.get(board.refuse.remote(why))):
-            self.bundle = bundle.load(scoring.uri, device=device(scoring.gpu), tell=self._tell, **how)
-        self.tests: Sequence[Test] = ray.get(tests[0])
         self.parts, self.board, self.engines, self.names = scoring.parts, board, scoring.engines, scoring.names
         self._last, self._ahead, self._told, self._posted = False, 0, 0, 0.0
+        how: dict[str, Any] = {"config": scoring.config, "changes": scoring.changes}
+        loading = f"loading, {ray.get_runtime_context().get_actor_id()}"  # the same when Ray starts it again
+        with refusing(lambda why: ray.get(board.refuse.remote(why))):
+            deaths: int = got(board.begin.remote(loading))
+            if deaths >= MOST_DEATHS:
+                raise ValueError(f"{deaths} actors ended while they loaded the bundle: {MEMORY}")
+            self.bundle = bundle.load(scoring.uri, device=device(scoring.gpu), tell=self._tell, **how)
+        board.end.remote(loading)
+        self.tests: Sequence[Test] = ray.get(tests[0])
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         return pa.table({"record": [json.dumps(self._record(Part(**row))) for row in rows.to_pylist()]})
 
     def _record(self, part: Part) -> dict[str, Any]:
+        test = self.tests[part.test]
+        what = f"sentences {part.first + 1:,} to {part.last:,} of {test.name}"
+        deaths: int = got(self.board.begin.remote(what))
+        if deaths >= MOST_DEATHS:
+            error = f"{deaths} actors ended in the middle of {what}: {MEMORY}; what is scored stays"
+            return {**part.to_dict(), "error": error}
+        if deaths:
+            got(self.board.post.remote(f"{what} once more: {deaths} actor(s) ended in the middle of them"))
         try:
-            result = self.score(self.tests[part.test], part)
+            result = self.score(test, part)
         except Exception as error:  # one test's trouble is not the others'
             return {**part.to_dict(), "error": f"{type(error).__name__}: {error}"}
+        finally:
+            self.board.end.remote(what)
         record = {**part.to_dict(), "result": result.to_dict()}
         if self.parts is not None:
             storage.write_whole(record_uri(self.parts, part), json.dumps(record).encode())

@@ -1,6 +1,8 @@
 """Parts of an evaluation: how they are cut, and that a stopped one goes on from what is scored."""
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from jobs.scoring import parts, run
 from jobs.scoring.parts import Part, cut
 from jobs.scoring.result import ENGINES, Result, Test, joined
 from jobs.scoring.run import ScoringFailed, evaluate
+from jobs.scoring.scorer import MEMORY, MOST_DEATHS, Scorer
 from metaner_core import storage
 from metaner_core.data.columns import Sentence
 from metaner_core.data.scoring import Counts
@@ -19,6 +22,7 @@ from metaner_core.data.scoring import Counts
 Test.__test__ = False  # type: ignore[attr-defined]  # not a test class, whatever its name
 SENTENCES = [Sentence((f"word{i}",), ("B-PER",)) for i in range(300)]
 TESTS = [Test(name="a", sentences=SENTENCES, types=("PER",)), Test(name="b", sentences=SENTENCES[:1], types=("PER",))]
+LOADING = 7  # threads by which an actor knows that it is to end as it loads
 ONE = Counts({"PER": 1}, {"PER": 1}, {"PER": 1})
 
 
@@ -126,6 +130,51 @@ def test_one_tests_failure_is_named_and_the_others_results_are_told(
         evaluate(bundle, TESTS, found=lambda test, result: found.append(result.name))
     assert found == ["b"]
     assert list(failed.value.errors) == ["a"]
+
+
+class Deadly(Scorer):
+    """Ends its process, as the system does when there is no memory left: in the middle of one test, or as it loads."""
+
+    def __init__(self, scoring: Any, *given: Any) -> None:
+        if scoring.threads == LOADING:
+            import metaner_core.bundles.bundle as module
+
+            module.load = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        super().__init__(scoring, *given)
+
+    def score(self, test: Test, part: Part) -> Result:
+        if test.name == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().score(test, part)
+
+
+@pytest.mark.slow
+def test_a_test_that_ends_its_actors_is_named_and_the_others_are_scored(
+    ray_local: None, tiny_bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "Scorer", Deadly)
+    tests = [Test(name=name, sentences=SENTENCES[:3], types=("PER",)) for name in ("before", "deadly", "after")]
+    told: list[str] = []
+    found: list[str] = []
+    with pytest.raises(ScoringFailed) as failed:
+        evaluate(tiny_bundle, tests, tell=told.append, found=lambda test, result: found.append(result.name))
+    assert sorted(found) == ["after", "before"]
+    where = "in the middle of"
+    assert failed.value.errors == {
+        "deadly": f"{MOST_DEATHS} actors ended {where} sentences 1 to 3 of deadly: {MEMORY}; what is scored stays"
+    }
+    assert [line for line in told if "once more" in line] == [
+        f"sentences 1 to 3 of deadly once more: {n} actor(s) ended {where} them" for n in range(1, MOST_DEATHS)
+    ]
+
+
+@pytest.mark.slow
+def test_actors_that_end_as_they_load_the_bundle_end_the_evaluation(
+    ray_local: None, tiny_bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "Scorer", Deadly)
+    with pytest.raises(ValueError, match=f"{MOST_DEATHS} actors ended while they loaded the bundle: {MEMORY}"):
+        evaluate(tiny_bundle, TESTS[1:], threads=LOADING)
 
 
 def test_a_result_comes_back_from_json_and_parts_add_up() -> None:
