@@ -117,11 +117,16 @@ class Scorer:
         if deaths:
             got(self.board.post.remote(f"{what} once more: {deaths} actor(s) ended in the middle of them"))
         try:
+            return self._kept(test, part)
+        finally:
+            self.board.end.remote(what)
+
+    def _kept(self, test: Test, part: Part) -> dict[str, Any]:
+        """The part's record, which is written where records go."""
+        try:
             result = self.score(test, part)
         except Exception as error:  # one test's trouble is not the others'
             return {**part.to_dict(), "error": f"{type(error).__name__}: {error}"}
-        finally:
-            self.board.end.remote(what)
         record = {**part.to_dict(), "result": result.to_dict()}
         if self.parts is not None:
             storage.write_whole(record_uri(self.parts, part), json.dumps(record).encode())
