@@ -38,6 +38,7 @@ from metaner_core.engine.adapting import new_engine
 from metaner_core.engine.config import BATCHED, EngineConfig
 from metaner_core.method.adapt import Engine, silent
 from metaner_core.method.retrieval import Retrieval, SupportIndex
+from metaner_core.model.bottoms import Bottoms
 from metaner_core.model.encoding import Encoding, LabelSet
 from metaner_core.model.examples import Examples
 from metaner_core.model.inputs import Input, Inputs
@@ -103,9 +104,10 @@ class Bundle:
         """What of the sentences is adapted to by itself."""
         return Examples.of(sentences, self.settings)
 
-    def nearest(self, examples: Sequence[Input]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids, in `engine.source`, and similarities [n, K] of each example's nearest ones."""
-        return self.retrieval.support([example.retrieval for example in examples], self.index)
+    def nearest(self, examples: Sequence[Input], bottoms: Bottoms | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Ids, in `engine.source`, and similarities [n, K] of each example's nearest ones. bottoms: the engine's, if
+        they are adapted then."""
+        return self.retrieval.support([example.retrieval for example in examples], self.index, bottoms)
 
     def sentences(self, ids: np.ndarray) -> np.ndarray:
         """The source sentences that ids of `nearest` are, or are windows of."""

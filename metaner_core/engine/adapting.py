@@ -27,7 +27,9 @@ from metaner_core.engine.weights.steps import Step
 from metaner_core.engine.weights.thin import Thin
 from metaner_core.engine.weights.trace import Fixed, Theta, Trace, Traced, rows_of
 from metaner_core.method.adapt import Engine, batch_subwords, by_length, silent
+from metaner_core.method.retrieval import Retrieval
 from metaner_core.method.seeds import adaptation_seed
+from metaner_core.model.bottoms import Bottoms
 from metaner_core.model.encoding import Encoded, LabelSet, collate
 from metaner_core.model.tagger import Prediction, Tagger, decode, loss
 from metaner_core.model.transformer import Noise, Packed, embed, finish, pack, run_layers
@@ -38,6 +40,9 @@ CPU_ROOM = 2**27  # numbers of source sentences' traces that are kept: 512 MiB i
 GPU_ROOM = 6  # and on a GPU what a sixth of its memory holds: 13 GB of 80
 CPU_PASSED, GPU_PASSED = 4, 2  # of the tokens that are kept one in so many goes forward and backward in one wave
 QUERIES = 8  # and so many times as many query tokens are tagged in it, which leave nothing behind
+# Tokens whose vectors are kept from retrieval: on a CPU those of some 10,000 sentences, a GiB with BERT-base's width,
+# half of that with 384; on a GPU what a tenth of its memory holds.
+CPU_BOTTOMS, GPU_BOTTOMS = 350_000, 10
 # Numbers of sets' gradients that are formed at once on a GPU: what one in so many parts of its memory holds, 4 GB of
 # 80, and twice as much for their step.
 GPU_FORMED = 20
@@ -103,7 +108,24 @@ class BatchedEngine(Engine):
         self.tell(len(sentences))
         return decode(logits, batch, self.label_set, every=self.distributions)
 
-    def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
+    def bottoms(self, retrieval: Retrieval) -> Bottoms | None:
+        """Of the frozen layers, where retrieval goes through them as the tagger does."""
+        depth = self.settings.frozen_layers
+        if not depth or self.precision != "fp32" or not retrieval.passes(self.tagger.encoder, depth):
+            return None
+        if torch.device(self.device).type == "cpu":
+            return Bottoms(depth, CPU_BOTTOMS)
+        width = int(self.tagger.classifier.in_features)
+        return Bottoms(depth, memory.numbers(self.device, GPU_BOTTOMS) // width)
+
+    def adapted(
+        self,
+        sentences: Sequence[Encoded],
+        support: np.ndarray,
+        *,
+        overlaps: bool = False,
+        bottoms: Bottoms | None = None,
+    ) -> list[Prediction]:
         """As `Engine.adapted`. More than one step goes the reference's way."""
         if self.settings.adapt_steps > 1:
             return super().adapted(sentences, support, overlaps=overlaps)
@@ -115,7 +137,7 @@ class BatchedEngine(Engine):
         room = self._room()
         todo = parts(ordered(places, self.source, room), self.source, threads.count(self.device))
         found = [Prediction()] * len(sentences)
-        done = threads.each(lambda part: self._in_waves(part, room, overlaps), todo, device=self.device)
+        done = threads.each(lambda part: self._in_waves(part, room, overlaps, bottoms), todo, device=self.device)
         for part, (predictions, work) in zip(todo, done, strict=True):
             self.shared.add(work)
             for query, prediction in zip(part, predictions, strict=True):
@@ -135,7 +157,9 @@ class BatchedEngine(Engine):
             return Query(sentence, tuple(ids), noise=adaptation_seed(sentence, self.settings))
         return Query(sentence, tuple(sorted(ids)))
 
-    def _in_waves(self, queries: Sequence[Query], room: Room, overlaps: bool) -> tuple[list[Prediction], Shared]:
+    def _in_waves(
+        self, queries: Sequence[Query], room: Room, overlaps: bool, bottoms: Bottoms | None
+    ) -> tuple[list[Prediction], Shared]:
         """Predictions of queries that stand in order. A source sentence's trace is kept while there is room."""
         todo = plan(queries, self.source, room)
         theta = self._theta()
@@ -145,30 +169,32 @@ class BatchedEngine(Engine):
         for wave in todo.waves:
             store.drop(wave.dropped)
             try:
-                predictions, more = self._together(wave.queries, theta, store, overlaps)
+                predictions, more = self._together(wave.queries, theta, store, overlaps, bottoms)
             except torch.cuda.OutOfMemoryError:
                 if len(wave.queries) == 1:
                     raise
                 store.clear()
-                predictions, more = self._halved(wave.queries, room, overlaps)
+                predictions, more = self._halved(wave.queries, room, overlaps, bottoms)
             found += predictions
             work.add(more)
             self.tell(len(predictions))
         return found, work
 
-    def _halved(self, queries: Sequence[Query], room: Room, overlaps: bool) -> tuple[list[Prediction], Shared]:
+    def _halved(
+        self, queries: Sequence[Query], room: Room, overlaps: bool, bottoms: Bottoms | None
+    ) -> tuple[list[Prediction], Shared]:
         """Predictions of a wave that was too large for the GPU's memory."""
         log.warning("out of GPU memory with %d sentences together, trying halves", len(queries))
         torch.cuda.empty_cache()
         found, work = [], Shared(halved=1)
         for half in (queries[: len(queries) // 2], queries[len(queries) // 2 :]):
-            predictions, more = dataclasses.replace(self, tell=silent)._in_waves(half, room, overlaps)
+            predictions, more = dataclasses.replace(self, tell=silent)._in_waves(half, room, overlaps, bottoms)
             found += predictions
             work.add(more)
         return found, work
 
     def _together(
-        self, queries: Sequence[Query], theta: Theta, store: Store, overlaps: bool
+        self, queries: Sequence[Query], theta: Theta, store: Store, overlaps: bool, bottoms: Bottoms | None
     ) -> tuple[list[Prediction], Shared]:
         sets = list(dict.fromkeys(query.set for query in queries))
         units = {unit: n for n, unit in enumerate(dict.fromkeys(u for query in queries for u in query.units))}
@@ -188,7 +214,7 @@ class BatchedEngine(Engine):
             weights = kind(
                 theta, step, trace, members, share=share, tokens=tokens, positions=positions, together=self._at_once
             )
-            x = self._bottom(theta, packed, None)
+            x = self._below(theta, [query.sentence for query in queries], packed, bottoms)
             logits = finish(self.tagger, packed, x, weights, first=self.settings.frozen_layers)
             found = decode(logits, batch, self.label_set, every=self.distributions)
         return found, Shared(sets=len(sets), source=len(new), waves=1)
@@ -223,6 +249,20 @@ class BatchedEngine(Engine):
         x = embed(self.tagger, packed, noise)
         x = x.to(torch.bfloat16) if self.precision == "bf16" else x
         return run_layers(self.tagger, packed, x, Fixed(theta), noise, last=self.settings.frozen_layers)
+
+    def _below(
+        self, theta: Theta, sentences: Sequence[Encoded], packed: Packed, bottoms: Bottoms | None
+    ) -> torch.Tensor:
+        """As `_bottom` of these sentences, but for those that `bottoms` has."""
+        kept = [bottoms.of(s.ids) if bottoms and len(s.windows) == 1 else None for s in sentences]
+        rest = [s for s, x in zip(sentences, kept, strict=True) if x is None]
+        if len(rest) == len(sentences):
+            return self._bottom(theta, packed, None)
+        made = iter(())
+        if rest:
+            batch = collate(rest, self.tokenizer, device=self.device)
+            made = iter(self._bottom(theta, pack(batch), None).split([s.tokens for s in rest]))
+        return torch.cat([next(made) if x is None else x for x in kept])
 
     def _noise(self, packed: Packed, sets: Sequence[tuple[Support, int]]) -> Noise | None:
         if not (self.settings.adapt_dropout and self.settings.dropout):

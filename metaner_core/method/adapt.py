@@ -11,7 +11,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from metaner_core.method import optim
+from metaner_core.method.retrieval import Retrieval
 from metaner_core.method.seeds import adaptation_seed
+from metaner_core.model.bottoms import Bottoms
 from metaner_core.model.encoding import Encoded, LabelSet, collate
 from metaner_core.model.tagger import Prediction, Tagger, decode, loss
 from metaner_core.settings import Settings
@@ -44,6 +46,10 @@ class Engine:
         """What an engine that shares work has counted of it since it was made; the reference shares none."""
         return {}
 
+    def bottoms(self, retrieval: Retrieval) -> Bottoms | None:
+        """For `Retrieval.support`, which keeps in it what `adapted` then need not compute again; None: nothing is."""
+        return None
+
     def positions(self, i: int) -> int:
         """Tokens of a source sentence that have a loss."""
         sentence = self.source[i]
@@ -64,8 +70,16 @@ class Engine:
             self.tell(len(rows))
         return found
 
-    def adapted(self, sentences: Sequence[Encoded], support: np.ndarray, *, overlaps: bool = False) -> list[Prediction]:
-        """Predictions of each sentence's own adapted model. support: [n, K] ids of its neighbours in the source."""
+    def adapted(
+        self,
+        sentences: Sequence[Encoded],
+        support: np.ndarray,
+        *,
+        overlaps: bool = False,
+        bottoms: Bottoms | None = None,
+    ) -> list[Prediction]:
+        """Predictions of each sentence's own adapted model. support: [n, K] ids of its neighbours in the source.
+        bottoms: what retrieval kept."""
         theta = {name: p.detach().clone() for name, p in self.tagger.trained().items()}
         found = []
         for sentence, ids in zip(sentences, support, strict=True):

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import faiss
 import numpy as np
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from metaner_core.model.bottoms import Bottoms
 from metaner_core.model.sentence_vectors import SentenceVectors
 from metaner_core.settings import Settings
 
@@ -31,10 +33,19 @@ class Retrieval:
         """r(x), [n, d] float32 (Eq. 5). A sentence longer than a window is represented by its first."""
         return self._vectors(sentences)
 
-    def support(self, sentences: Subwords, index: "SupportIndex") -> tuple[np.ndarray, np.ndarray]:
-        """Ids and similarities [n, K] of each sentence's nearest source sentences, for sentences that are none."""
+    def passes(self, encoder: nn.Module, depth: int) -> bool:
+        """As `SentenceVectors.passes`."""
+        return self._vectors.passes(encoder, depth)
+
+    def support(
+        self, sentences: Subwords, index: "SupportIndex", bottoms: Bottoms | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and similarities [n, K] of each sentence's nearest source sentences, for sentences that are none.
+
+        bottoms: as `SentenceVectors` takes it."""
         skip = self._settings.neighbour_rule == "skip_first"
-        return index.search(self.vectors(sentences), self._settings.neighbours, skip_first=skip)
+        vectors = self._vectors(sentences, bottoms=bottoms)
+        return index.search(vectors, self._settings.neighbours, skip_first=skip)
 
 
 class SupportIndex:

@@ -12,12 +12,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from metaner_core import threads, workers
 from metaner_core.encoders.encoder import layers, longest_input
+from metaner_core.model.bottoms import Bottoms, Ids
 from metaner_core.model.encoding import Encoded, Window, collate
 from metaner_core.model.transformer import ModuleWeights, Packed, at_positions, embed, pack, run_layers
 
 POOLINGS = ("cls", "mean")
 CPU_BATCH, GPU_BATCH = 2**11, 2**15  # tokens that go through the encoder together
-Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,15 @@ class SentenceVectors:
                 f"encoder's {positions} positions: give a shorter one"
             )
 
-    def __call__(self, sentences: Sequence[Sequence[int]], *, batch: int | None = None) -> np.ndarray:
+    def __call__(
+        self, sentences: Sequence[Sequence[int]], *, batch: int | None = None, bottoms: Bottoms | None = None
+    ) -> np.ndarray:
         """[n, d] float32 from each sentence's subword ids, no special tokens among them; of no subwords: [CLS] [SEP].
 
         Equal sentences get bit-equal vectors. The batches are shared out over the workers of torch.distributed, if it
         runs, and over torch's threads; they are the same for any number of them. batch: tokens in one at most; None:
-        what suits the device.
+        what suits the device. bottoms: keeps the tokens' vectors of as many batches as it has room for; only where
+        `passes` is true.
         """
         own = [tuple(ids[: self._room]) for ids in sentences]
         distinct = sorted(set(own), key=lambda ids: (len(ids), ids))
@@ -77,7 +80,9 @@ class SentenceVectors:
         self.encoder.eval()
         batches = list(workers.share(self._batches(distinct, most)))
         pieces = [distinct[rows.start : rows.stop] for rows in batches]
-        done = threads.each(lambda piece: self._vectors(piece, device), pieces, device=device)
+        keeping = [bottoms if bottoms and bottoms.reserve(sum(map(self._tokens, its))) else None for its in pieces]
+        todo = list(zip(pieces, keeping, strict=True))
+        done = threads.each(lambda piece: self._vectors(*piece, device), todo, device=device)
         for rows, vectors in zip(batches, done, strict=True):
             found[rows.start : rows.stop] = vectors
         workers.add_up([found])
@@ -88,7 +93,7 @@ class SentenceVectors:
         """Of at most so many tokens, or of one sentence."""
         start = tokens = 0
         for at, ids in enumerate(sentences):
-            cost = len(self._prefix) + len(ids) + 2
+            cost = self._tokens(ids)
             if at > start and tokens + cost > most:
                 yield range(start, at)
                 start, tokens = at, 0
@@ -96,16 +101,31 @@ class SentenceVectors:
         if start < len(sentences):
             yield range(start, len(sentences))
 
+    def passes(self, encoder: nn.Module, depth: int) -> bool:
+        """Whether sentences go through the same embeddings and `depth` layers here as in another encoder, and come
+        out with the same numbers. The same: one copy is in memory, as `trainable_copy` has it."""
+
+        def bottom(of: nn.Module) -> list[int]:
+            modules = (of.get_submodule("embeddings"), *layers(of)[:depth])
+            return [p.data_ptr() for module in modules for p in module.parameters()]
+
+        alike = not self.half and not self._prefix and depth <= self._last
+        return alike and bottom(self.encoder) == bottom(encoder)
+
     @torch.no_grad()
-    def _vectors(self, sentences: Sequence[Ids], device: torch.device) -> torch.Tensor:
+    def _vectors(self, sentences: Sequence[Ids], bottoms: Bottoms | None, device: torch.device) -> torch.Tensor:
         """Of one batch, maybe on a thread of its own: what torch is told for one thread, others do not hear of."""
         packed = self._packed(sentences, device)
-        weights, last = ModuleWeights(self._holder), self._last
+        weights, first, last = ModuleWeights(self._holder), 0, self._last
         with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
             x = embed(self._holder, packed)
+            if bottoms is not None:
+                first = bottoms.depth
+                x = run_layers(self._holder, packed, x, weights, last=first)
+                bottoms.keep(sentences, x, packed.lengths)
             if self.pooling == "cls":
-                return at_positions(self._holder, packed, x, weights, first=0, last=last)
-            x = run_layers(self._holder, packed, x, weights, last=last)
+                return at_positions(self._holder, packed, x, weights, first=first, last=last)
+            x = run_layers(self._holder, packed, x, weights, first=first, last=last)
             return torch.stack([tokens.mean(0) for tokens in x.split(packed.lengths)])
 
     def _packed(self, sentences: Sequence[Ids], device: torch.device) -> Packed:
@@ -113,6 +133,9 @@ class SentenceVectors:
         batch = collate([_bare(self._prefix + ids) for ids in sentences], self.tokenizer, device=device)
         row = torch.arange(len(sentences), device=device)
         return pack(dataclasses.replace(batch, row=row, col=torch.zeros_like(row)))
+
+    def _tokens(self, ids: Ids) -> int:
+        return len(self._prefix) + len(ids) + 2
 
     @functools.cached_property
     def _holder(self) -> nn.Module:

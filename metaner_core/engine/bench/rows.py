@@ -134,8 +134,9 @@ def _plain(work: Workload, words: Sequence[Sequence[str]]) -> None:
 
 def _all_of_it(work: Workload, engine: BatchedEngine, words: Sequence[Sequence[str]]) -> None:
     inputs = [work.read(sentence) for sentence in words]
-    support = work.retrieval.support([sentence.retrieval for sentence in inputs], work.index)[0]
-    engine.adapted([sentence.tagging for sentence in inputs], support)
+    bottoms = engine.bottoms(work.retrieval)
+    support = work.retrieval.support([sentence.retrieval for sentence in inputs], work.index, bottoms)[0]
+    engine.adapted([sentence.tagging for sentence in inputs], support, bottoms=bottoms)
 
 
 def by_wave(work: Workload, size: Size, budgets: Sequence[int]) -> dict[int, float]:

@@ -57,10 +57,11 @@ def _found(bundle: Bundle, sentences: Sequence[Input], adapted: bool, keep: Keep
     neighbours: list[tuple[tuple[int, float], ...]] = [() for _ in sentences]
     if adapted and bundle.adapts:
         examples = bundle.examples(sentences)
-        ids, similarities = bundle.nearest(examples.inputs)
+        bottoms = engine.bottoms(bundle.retrieval)
+        ids, similarities = bundle.nearest(examples.inputs, bottoms)
         near = bundle.sentences(ids[examples.first]).tolist(), similarities[examples.first].tolist()
         neighbours = [tuple(zip(*pair, strict=True)) for pair in zip(*near, strict=True)]
-        predictions = examples.joined(engine.adapted(examples.encoded, ids))
+        predictions = examples.joined(engine.adapted(examples.encoded, ids, bottoms=bottoms))
     else:
         predictions = engine.plain(encoded)
     before = [p.distributions for p in engine.plain(encoded)] if keep.unadapted else [None] * len(encoded)
