@@ -14,6 +14,8 @@ from metaner_core.engine.bench.measure import Row, most_memory, run
 from metaner_core.engine.bench.rows import ALL, MAKING, REFERENCE, Size, measurements, sharing, whole
 from metaner_core.engine.bench.show import draw, table
 from metaner_core.engine.bench.workload import SHAPES, Workload
+from metaner_core.model.bottoms import Bottoms
+from metaner_core.model.encoding import Encoded
 from metaner_core.model.sentence_vectors import SentenceVectors
 
 malloc = pytest.mark.skipif(torch.cuda.is_available(), reason="looks at the GPU's memory where there is one")
@@ -93,9 +95,13 @@ SOURCE = corpora.load("embedded-en", "train")[:20]
 def test_all_of_it_retrieves_as_a_bundle_would_and_adapts_to_that(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     work = Workload(shape, "cpu", "fp32", source=SOURCE)
     seen: list[tuple[str, list[list[int]]]] = []
+    shared = []
 
-    def adapted(engine: BatchedEngine, sentences: object, support: np.ndarray) -> None:
+    def adapted(
+        engine: BatchedEngine, sentences: list[Encoded], support: np.ndarray, *, bottoms: Bottoms | None
+    ) -> None:
         seen.append((engine.settings.adapts_with, support.tolist()))
+        shared.append(bottoms is not None and all(bottoms.of(s.ids) is not None for s in sentences))
 
     monkeypatch.setattr(BatchedEngine, "adapted", adapted)
     rows = run(whole(work, 6), rounds=1, tell=lambda said: None)
@@ -105,6 +111,7 @@ def test_all_of_it_retrieves_as_a_bundle_would_and_adapts_to_that(shape: str, mo
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     expected = np.argsort(-(unit[20:] @ unit[:20].T), axis=1)[:, :2].tolist()
     assert seen == [(kind, expected) for _ in range(2) for kind in ("adam", "sgd", "scaled_sgd")]
+    assert shared == [shape == "embedded"] * 6  # e5-small's has a prefix, which the tagger has not
     sets = len({frozenset(row) for row in expected})
     sources = len({i for row in expected for i in row})
     assert sharing(work, 6) == f"6 sentences as they come: {sets} support sets of {sources} source sentences"
