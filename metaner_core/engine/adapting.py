@@ -76,6 +76,7 @@ class BatchedEngine(Engine):
     layers: Σ for each of these tokens, 2 Σ for each that goes forward and backward (a quarter of them; on a GPU half),
     and for the weights that are formed together three times their numbers: on a CPU trace.BLOCK (for bertadam the
     largest layer's out x in), on a GPU a GPU_FORMED-th of its memory. It does not grow with the number of sentences.
+    What retrieval keeps for it (`bottoms`) comes on top: the width for each of CPU_BOTTOMS tokens, or a GPU_BOTTOMS-th.
     """
 
     tokens: int | None = None

@@ -1,5 +1,6 @@
 """What the benchmark says of memory and ratios. What else the process takes or frees meanwhile is within 1 MiB."""
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 
 from metaner_core.data import corpora
 from metaner_core.engine.adapting import BatchedEngine
+from metaner_core.engine.bench.__main__ import main
 from metaner_core.engine.bench.measure import Row, most_memory, run
 from metaner_core.engine.bench.rows import ALL, MAKING, REFERENCE, Size, measurements, sharing, whole
 from metaner_core.engine.bench.show import draw, table
@@ -125,6 +127,27 @@ def test_settings_that_are_asked_for_replace_a_shapes_own() -> None:
     np.testing.assert_allclose(low.index.unit, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), atol=1e-6)
     assert not np.allclose(low.index.unit, last.index.unit)
     assert low.adapting("adam").settings.adapts_with == "adam"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ["--set", "adapt_optimizer=sgd"],
+            "--set adapt_optimizer: each row has an optimiser of its own, so leave it out",
+        ),
+        (["--rounds", "0"], "--rounds 0: at least 1 must be measured"),
+        (["--whole", "1000", "0"], "--whole 0: at least 1 sentence must be tagged"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    options: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_shape_has_its_size() -> None:
