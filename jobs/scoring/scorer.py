@@ -139,6 +139,7 @@ class Scorer:
         examples = self.bundle.examples(inputs)
         seconds, found = {}, {}
         engines = self.engines if self.bundle.adapts else ENGINES[:1]
+        self._last = False
         near = self.bundle.nearest(examples.inputs) if "adapted" in engines else None
         for engine in engines:
             started = time.monotonic()

@@ -106,8 +106,9 @@ class Bundle:
 
     def nearest(self, examples: Sequence[Input], bottoms: Bottoms | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Ids, in `engine.source`, and similarities [n, K] of each example's nearest ones. bottoms: the engine's, if
-        they are adapted then."""
-        return self.retrieval.support([example.retrieval for example in examples], self.index, bottoms)
+        they are adapted then. Meanwhile it tells of 0 sentences, time and again: it goes on, none is tagged yet."""
+        subwords = [example.retrieval for example in examples]
+        return self.retrieval.support(subwords, self.index, bottoms, lambda: self.tell(0))
 
     def sentences(self, ids: np.ndarray) -> np.ndarray:
         """The source sentences that ids of `nearest` are, or are windows of."""

@@ -1,6 +1,6 @@
 """Retrieval (Eq. 5-6): sentence vectors of a frozen encoder and their nearest source sentences, through FAISS."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import faiss
 import numpy as np
@@ -38,13 +38,18 @@ class Retrieval:
         return self._vectors.passes(encoder, depth)
 
     def support(
-        self, sentences: Subwords, index: "SupportIndex", bottoms: Bottoms | None = None
+        self,
+        sentences: Subwords,
+        index: "SupportIndex",
+        bottoms: Bottoms | None = None,
+        tell: Callable[[], object] = lambda: None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Ids and similarities [n, K] of each sentence's nearest source sentences, for sentences that are none.
 
-        bottoms: as `SentenceVectors` takes it."""
+        bottoms, tell: as `SentenceVectors` takes them.
+        """
         skip = self._settings.neighbour_rule == "skip_first"
-        vectors = self._vectors(sentences, bottoms=bottoms)
+        vectors = self._vectors(sentences, bottoms=bottoms, tell=tell)
         return index.search(vectors, self._settings.neighbours, skip_first=skip)
 
 

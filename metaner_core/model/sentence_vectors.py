@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,14 +63,19 @@ class SentenceVectors:
             )
 
     def __call__(
-        self, sentences: Sequence[Sequence[int]], *, batch: int | None = None, bottoms: Bottoms | None = None
+        self,
+        sentences: Sequence[Sequence[int]],
+        *,
+        batch: int | None = None,
+        bottoms: Bottoms | None = None,
+        tell: Callable[[], object] = lambda: None,
     ) -> np.ndarray:
         """[n, d] float32 from each sentence's subword ids, no special tokens among them; of no subwords: [CLS] [SEP].
 
         Equal sentences get bit-equal vectors. The batches are shared out over the workers of torch.distributed, if it
         runs, and over torch's threads; they are the same for any number of them. batch: tokens in one at most; None:
         what suits the device. bottoms: keeps the tokens' vectors of as many batches as it has room for; only where
-        `passes` is true.
+        `passes` is true. tell: called after each batch, as a sign of life.
         """
         own = [tuple(ids[: self._room]) for ids in sentences]
         distinct = sorted(set(own), key=lambda ids: (len(ids), ids))
@@ -85,6 +90,7 @@ class SentenceVectors:
         done = threads.each(lambda piece: self._vectors(*piece, device), todo, device=device)
         for rows, vectors in zip(batches, done, strict=True):
             found[rows.start : rows.stop] = vectors
+            tell()
         workers.add_up([found])
         place = {ids: n for n, ids in enumerate(distinct)}
         return found.cpu().numpy()[[place[ids] for ids in own]]

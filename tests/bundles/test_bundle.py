@@ -14,7 +14,9 @@ from metaner_core.bundles.prepare import Prepared, prepare
 from metaner_core.data.corpora import load
 from metaner_core.encoders.encoder import load_encoder
 from metaner_core.method.checkpoint import NoCheckpoints
+from metaner_core.model import sentence_vectors
 from metaner_core.settings import preset
+from metaner_core.tagging.stages.predicting import predict
 
 WORDS = ("Anna", "Berg", "spielt", "für", "Hertha", "in", "Berlin", ".")
 
@@ -57,6 +59,21 @@ def test_a_source_sentence_is_its_own_nearest_neighbour(tiny_bundle: str) -> Non
     ids, similarities = loaded.support([loaded.source[7].words])
     assert ids[0, 0] == 7
     assert similarities[0, 0] == pytest.approx(1, abs=1e-5)
+
+
+def test_while_neighbours_are_sought_it_gives_signs_of_life(tiny_bundle: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retrieval takes as long as tagging: whoever waits for a large batch is to hear of it before any is tagged."""
+    monkeypatch.setattr(sentence_vectors, "CPU_BATCH", 40)
+    told: list[int] = []
+    loaded = bundle.load(tiny_bundle, tell=told.append)
+    inputs = [loaded.inputs(s.words) for s in loaded.source[:20]]
+    loaded.nearest(inputs)
+    assert set(told) == {0}
+    assert len(told) > 3
+    told.clear()
+    predict(loaded, [inputs], adapted=True)
+    assert told[0] == 0
+    assert sum(told) == 20
 
 
 def test_it_goes_to_s3_and_comes_back(tiny_bundle: str, s3: str) -> None:
