@@ -17,6 +17,9 @@ from metaner_core.engine.weights.adapted import Adapted
 from metaner_core.engine.weights.trace import ALL, Names
 
 
+Part = tuple[torch.Tensor, torch.Tensor]  # A and D of one unit
+
+
 @dataclass(frozen=True)
 class _Pairs:
     """Pairs of units whose products add up to the sets' |G|². distinct: each once. Of each pair in each set: place, its
@@ -33,40 +36,58 @@ class Thin(Adapted):
 
     def linear(self, names: Names, x: torch.Tensor) -> torch.Tensor:
         weight, bias = self._theta.linear(names)
+        rows = self._rows(names)
+        if self._together(1) == 1:  # on a CPU
+            dtype = _wide(x)
+            if x.dtype == dtype:  # a row begins as its set's own bias: no pass over memory more than θ's own takes
+                found = self._of_bias(names, bias).index_select(0, rows.owner).addmm_(x, weight.T)
+            else:
+                found = torch.addmm(bias, x, weight.T).to(dtype)
+                for y, step in zip(found.split(rows.counts), self._steps(names).to(dtype), strict=True):
+                    y += step
+            parts = self._parts(names, dtype)
+            numbers = self._numbers(names, self._squares(names, parts) if self._step.whole else None)
+            self._in_turn(names, parts, numbers, x.to(dtype), found)
+            return found.to(x.dtype)
         found = torch.addmm(bias, x, weight.T)
-        # The step is added to what θ gives, never to θ: bf16 could not show it there.
-        steps, rows = self._of_bias(names, bias.new_zeros(())), self._rows(names)
-        if self._together(1) == 1:  # on a CPU: a step for each token would take as much memory traffic as the product
-            wide = found.to(_wide(found))
-            for y, step in zip(wide.split(rows.counts), steps.to(wide.dtype), strict=True):
-                y += step
-            self._in_turn(names, x.to(wide.dtype), wide)
-            return wide.to(found.dtype)
-        found += steps.to(found.dtype)[rows.owner]
+        found += self._steps(names).to(found.dtype)[rows.owner]
         width = sum(weight.shape)
         for chunk in self._chunks(names, lambda support, own: (support + own) * width + support * own):
             self._at_once(names, chunk, x, found)
         return found
 
-    def _in_turn(self, names: Names, x: torch.Tensor, found: torch.Tensor) -> None:
-        """found −= number · (x Aᵀ) D, a unit after the other, for as many sets at once as stand together and have it:
-        nothing of x or the trace is padded. x, found: in single precision at least; a trace in bf16 is copied to that,
-        for in bf16 a product of so few rows takes a CPU longer."""
+    def _steps(self, names: Names) -> torch.Tensor:
+        """Of the biases, [sets, out]. In bf16 they are added to what θ gives, never to θ, which could not show them."""
+        return self._of_bias(names, self._theta.linear(names)[1].new_zeros(()))
+
+    def _parts(self, names: Names, dtype: torch.dtype) -> list[Part]:
+        """A and D of each unit: views, but of a trace in bf16 copies in single precision, for in bf16 a product of so
+        few rows takes a CPU longer."""
         a, d = self._support.inputs[names], self._support.gradients[names]
-        rows = self._rows(names)
-        numbers = self._numbers(names, self._squares(names) if self._step.whole else None)
-        numbers = numbers.to(x.dtype)[rows.owner]  # [N, modules or 1]
-        modules = numbers.shape[1]
+        rows = self._support.rows(names)
+        return [(a[own].to(dtype), d[own].to(dtype)) for own in map(rows.slice, range(len(rows.counts)))]
+
+    def _in_turn(
+        self, names: Names, parts: Sequence[Part], numbers: torch.Tensor, x: torch.Tensor, found: torch.Tensor
+    ) -> None:
+        """found −= number · (x Aᵀ) D, a unit after the other, for as many sets at once as stand together and have it:
+        nothing of x or the trace is padded. numbers: [sets, modules or 1]. x, found: in single precision at least."""
+        rows, modules = self._rows(names), numbers.shape[1]
+        of_sets, of_rows = numbers.tolist(), numbers.to(x.dtype)[rows.owner]
+        xs, ys = x.split(rows.counts), found.split(rows.counts)
         for unit, sets in self._runs:
-            part = self._support.rows(names).slice(unit)
+            a, d = parts[unit]
+            if len(sets) == 1 and modules == 1:
+                s = sets[0]
+                ys[s].addmm_(_times(xs[s], a), d, alpha=-of_sets[s][0])
+                continue
             own = slice(rows.slice(sets[0]).start, rows.slice(sets[-1]).stop)
-            inputs, gradients = (z[part].to(x.dtype) for z in (a, d))
-            h = x[own] @ inputs.T
+            h = _times(x[own], a)
             if modules == 1:
-                found[own].addmm_(h * numbers[own], gradients, alpha=-1)
+                found[own].addmm_(h.mul_(of_rows[own]), d, alpha=-1)
             else:  # queries, keys and values, of one width
-                y, step = (z.unflatten(1, (modules, -1)) for z in (found[own], h @ gradients))
-                y.addcmul_(step, numbers[own, :, None], value=-1)
+                y, step = (z.unflatten(1, (modules, -1)) for z in (found[own], h @ d))
+                y.addcmul_(step, of_rows[own, :, None], value=-1)
 
     @cached_property
     def _kept_sizes(self) -> dict[Names, torch.Tensor]:
@@ -85,10 +106,10 @@ class Thin(Adapted):
                 began.setdefault(key, s)
         return found
 
-    def _squares(self, names: Names) -> torch.Tensor:
+    def _squares(self, names: Names, parts: Sequence[Part]) -> torch.Tensor:
         """|G|² before the share, [sets, modules]: the sum of <G, G'> over the pairs of units in a set."""
         pairs = self._pairs
-        inner = torch.stack([self._inner(names, *pair) for pair in pairs.distinct]).to(torch.float64)
+        inner = torch.stack([self._inner(names, parts, *pair) for pair in pairs.distinct]).to(torch.float64)
         sums = inner.new_zeros(len(self._sets), inner.shape[1])
         return sums.index_add_(0, pairs.owner, inner[pairs.place] * pairs.times[:, None])
 
@@ -102,17 +123,15 @@ class Thin(Adapted):
         owner = torch.tensor([s for s, of in enumerate(of_sets) for _ in of])
         return _Pairs(list(places), place, times, owner)
 
-    def _inner(self, names: Names, u: int, v: int) -> torch.Tensor:
+    def _inner(self, names: Names, parts: Sequence[Part], u: int, v: int) -> torch.Tensor:
         """<G, G'> of two units for each module, [modules]; of a unit with itself kept as long as its trace is."""
         kept = self._support.squares[u]
         if u == v and names in kept:
             return kept[names]
-        a, d = self._support.inputs[names], self._support.gradients[names]
-        one, other = map(self._support.rows(names).slice, (u, v))
-        (a, a_), (d, d_) = ((z[one].to(_wide(z)), z[other].to(_wide(z))) for z in (a, d))
-        h = (a @ a_.T).flatten()
+        (a, d), (a_, d_) = sorted((parts[u], parts[v]), key=lambda part: len(part[0]))  # the order is the quicker one
+        h = (a @ a_.T).view(-1)
         if len(names) == 1:
-            found = h.dot((d @ d_.T).flatten())[None]
+            found = h.dot((d @ d_.T).view(-1))[None]
         else:  # queries, keys and values, of one width
             d, d_ = (z.unflatten(1, (len(names), -1)).transpose(0, 1) for z in (d, d_))
             found = torch.bmm(d, d_.mT).flatten(1) @ h
@@ -172,6 +191,11 @@ class Thin(Adapted):
 
 def _pair(u: int, v: int) -> tuple[int, int]:
     return min(u, v), max(u, v)
+
+
+def _times(x: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """x Aᵀ, with the greater number of rows where a CPU's vectors are filled from: with few of A it halves the time."""
+    return (a @ x.T).T if len(x) >= 2 * len(a) else x @ a.T
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
