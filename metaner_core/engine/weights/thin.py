@@ -16,7 +16,6 @@ import torch
 from metaner_core.engine.weights.adapted import Adapted
 from metaner_core.engine.weights.trace import ALL, Names
 
-
 Part = tuple[torch.Tensor, torch.Tensor]  # A and D of one unit
 
 
