@@ -112,7 +112,8 @@ class BatchedEngine(Engine):
     def bottoms(self, retrieval: Retrieval) -> Bottoms | None:
         """Of the frozen layers, where retrieval goes through them as the tagger does."""
         depth = self.settings.frozen_layers
-        if not depth or self.precision != "fp32" or not retrieval.passes(self.tagger.encoder, depth):
+        unused = not depth or self.precision != "fp32" or self.settings.adapt_steps > 1
+        if unused or not retrieval.passes(self.tagger.encoder, depth):
             return None
         if torch.device(self.device).type == "cpu":
             return Bottoms(depth, CPU_BOTTOMS)

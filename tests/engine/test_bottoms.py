@@ -126,7 +126,8 @@ def test_threads_keep_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"prefix": "query: "}, {"layer": 0}, {"layer": -3, "frozen_layers": 2}, {"frozen_layers": 0}]
+    "changes",
+    [{"prefix": "query: "}, {"layer": 0}, {"layer": -3, "frozen_layers": 2}, {"frozen_layers": 0}, {"adapt_steps": 2}],
 )
 def test_passes_that_begin_otherwise_share_nothing(changes):
     _, batched, retrieval = both(changes)

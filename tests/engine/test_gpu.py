@@ -39,6 +39,21 @@ def test_adapted_and_plain_predictions_are_those_of_the_cpu(changes: dict[str, A
             assert np.allclose(x.probabilities, y.probabilities, atol=2e-2)
 
 
+def test_what_retrieval_keeps_serves_tagging(tiny_bundle: str) -> None:
+    loaded = bundle.load(tiny_bundle, device="cuda")
+    inputs = [loaded.inputs(s.words) for s in load("embedded-de", "test")[:30]]
+    bottoms = loaded.engine.bottoms(loaded.retrieval)
+    assert bottoms is not None
+    ids, _ = loaded.nearest(inputs, bottoms)
+    sentences = [sentence.tagging for sentence in inputs]
+    assert any(bottoms.of(sentence.ids) is not None for sentence in sentences)
+    pairs = zip(
+        loaded.engine.adapted(sentences, ids, bottoms=bottoms), loaded.engine.adapted(sentences, ids), strict=True
+    )
+    for x, y in pairs:
+        assert np.allclose(x.probabilities, y.probabilities, atol=1e-3)
+
+
 def test_a_meta_gradient_is_that_of_the_cpu() -> None:
     settings = preset("demo", dropout=0.0, alpha=1e-4)
     parts = load("embedded-en", "train")[:20], load("embedded-en", "dev")[:5]

@@ -7,9 +7,9 @@
     python -m metaner_core.engine.bench --device cuda --precision bf16
 
 Only ratios between rows of one table mean something. Every row is warmed up and then measured in turn with the others,
-several rounds of it. A ratio is taken within each round, where the machine is most alike; the median counts, and the
-least and the greatest stand beside it. The reference loop runs under the same settings of allocator and threads; it
-adapts by Adam, and so do all rows but those that say thin.
+several rounds of it, two of a table of all of it. A ratio is taken within each round, where the machine is most alike;
+the median counts, and the least and the greatest stand beside it. The reference loop runs under the same settings of
+allocator and threads; it adapts by Adam, and so do all rows but those that say thin.
 
 A table of parts has each part of the engine, with what it needs at hand. A table of all of it has what a user waits
 for: from words to predictions, retrieval too, neighbours as they come.
@@ -36,6 +36,7 @@ from metaner_core.engine.bench.workload import SHAPES, Workload
 from metaner_core.settings import parse_overrides
 from metaner_core.text import raw
 
+WHOLE_ROUNDS = 2  # of a table of all of it, whose rows take minutes each
 EXAMPLES = (
     "--output out/bench",
     "--shape embedded --threads 2",
@@ -77,7 +78,7 @@ def _of_shape(shape: str, options: argparse.Namespace, console: Console) -> dict
             found["waves"] = by_wave(work, size, CPU_WAVES if on_cpu else GPU_WAVES)
         for count in counts:
             title = f"{name}: {sharing(work, count)}"
-            rows = run(whole(work, count), rounds=options.rounds, tell=status.update)
+            rows = run(whole(work, count), rounds=min(options.rounds, WHOLE_ROUNDS), tell=status.update)
             console.print(table(title, rows))
             found["whole"][count] = {"title": title, "rows": rows}
     return found
@@ -109,7 +110,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of batched engine and retrieval")
     sets = "replace a setting of each shape's preset, such as the layer by which neighbours are found"
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help=sets)
-    parser.add_argument("--rounds", type=int, default=5, help="after one to warm up")
+    rounds = f"after one to warm up (of all of it: {WHOLE_ROUNDS} at most)"
+    parser.add_argument("--rounds", type=int, default=5, help=rounds)
     parser.add_argument("--output", help="a folder for bench.json and bench.svg")
     options = parser.parse_args()
     options.changes = parse_overrides(options.set)

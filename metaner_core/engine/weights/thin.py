@@ -78,10 +78,10 @@ class Thin(Adapted):
             a, d = parts[unit]
             if len(sets) == 1 and modules == 1:
                 s = sets[0]
-                ys[s].addmm_(_times(xs[s], a), d, alpha=-of_sets[s][0])
+                ys[s].addmm_(xs[s] @ a.T, d, alpha=-of_sets[s][0])
                 continue
             own = slice(rows.slice(sets[0]).start, rows.slice(sets[-1]).stop)
-            h = _times(x[own], a)
+            h = x[own] @ a.T
             if modules == 1:
                 found[own].addmm_(h.mul_(of_rows[own]), d, alpha=-1)
             else:  # queries, keys and values, of one width
@@ -127,7 +127,7 @@ class Thin(Adapted):
         kept = self._support.squares[u]
         if u == v and names in kept:
             return kept[names]
-        (a, d), (a_, d_) = sorted((parts[u], parts[v]), key=lambda part: len(part[0]))  # the order is the quicker one
+        (a, d), (a_, d_) = parts[u], parts[v]
         h = (a @ a_.T).view(-1)
         if len(names) == 1:
             found = h.dot((d @ d_.T).view(-1))[None]
@@ -190,11 +190,6 @@ class Thin(Adapted):
 
 def _pair(u: int, v: int) -> tuple[int, int]:
     return min(u, v), max(u, v)
-
-
-def _times(x: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
-    """x Aᵀ, with the greater number of rows where a CPU's vectors are filled from: with few of A it halves the time."""
-    return (a @ x.T).T if len(x) >= 2 * len(a) else x @ a.T
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
