@@ -158,14 +158,15 @@ class Supervisor:
     def state(self) -> dict[str, Any]:
         """Of the time since it began: shards finished and their counts, counts of those in flight, deaths of workers,
         and the seconds since anything was heard. ahead: of the sentences in flight, those whose documents do not count
-        yet."""
+        yet. begun: whether a batch is in flight, though none of its sentences may be tagged yet."""
         flying = Counter[str]()
         for attempt in self.running.values():
             flying.update(attempt.counts)
         ahead = sum(attempt.ahead for attempt in self.running.values())
         flying.update({"sentences": ahead} if ahead else {})
         silent = time.monotonic() - self.heard
-        counts = {"counts": dict(self.counts), "in_flight": dict(flying), "ahead": ahead}
+        begun = any(attempt.batch is not None for attempt in self.running.values())
+        counts = {"counts": dict(self.counts), "in_flight": dict(flying), "ahead": ahead, "begun": begun}
         return {"name": self.name, "shards": self.finished, **counts, "deaths": self.deaths.all, "silent": silent}
 
     def in_flight(self) -> list[str]:

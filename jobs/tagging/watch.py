@@ -60,7 +60,7 @@ def follow(
             for change in machines.changes():
                 say(change)
             state = story.told(ask(supervisor.state.remote()))
-            started = started if state["counts"] else time.monotonic()  # the pace is that of tagging
+            started = started if state["counts"] or state["begun"] else time.monotonic()  # not of starting actors
             tell(state, extent, time.monotonic() - started)
             silence.look(state["silent"])
             if state["silent"] > stall and thread.is_alive():
@@ -100,7 +100,7 @@ class Story:
         self._last = state
         total = self._sum(self._before, state)
         counts = total["counts"] + Counter(state["in_flight"])
-        return {**total, "counts": counts, "ahead": state["ahead"], "silent": state["silent"]}
+        return {**total, "counts": counts, **{key: state[key] for key in ("ahead", "begun", "silent")}}
 
     @staticmethod
     def _sum(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def line(state: Mapping[str, Any], extent: Extent, seconds: float) -> str:
     """How far a run is: documents, pace, outcomes, sharing, time left. seconds: of tagging, in this call."""
     counts = state["counts"]
     if not counts:
-        return "starting actors"
+        return "at the first documents" if state["begun"] else "starting actors"
     now = sum(counts.get(outcome, 0) for outcome in schema.OUTCOMES)
     done = extent.before + now
     outcomes = ", ".join(f"{counts[o]:,} {o}" for o in schema.OUTCOMES if counts.get(o))

@@ -52,6 +52,9 @@ def test_one_of_thousands_is_found_in_three_strides() -> None:
 def test_sentences_ahead_are_heard_of_and_counted_until_the_batch_is_done() -> None:
     supervisor = Supervisor()
     supervisor.start("s", "a")
+    assert not supervisor.state()["begun"]
+    supervisor.begin("s", 0, 4, {})
+    assert supervisor.state()["begun"], "though nothing is counted"
     supervisor.begin("s", 0, 4, {"sentences": 5})
     supervisor.heard -= 100
     supervisor.work("s", 7)

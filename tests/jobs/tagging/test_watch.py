@@ -6,7 +6,7 @@ from jobs.tagging import watch
 from jobs.tagging.watch import Extent, Silence, Story, duration, follow, line
 
 EXTENT = Extent(documents=10_000, before=2_000, shards=40)
-STATE = {"shards": 3, "deaths": 0, "ahead": 0, "silent": 0.0}
+STATE = {"shards": 3, "deaths": 0, "ahead": 0, "begun": False, "silent": 0.0}
 
 
 class Asked:
@@ -50,8 +50,9 @@ def test_sentences_of_documents_that_do_not_count_yet_are_part_of_the_time_left(
     assert beyond.endswith("; 0 s left")
 
 
-def test_before_the_first_document_actors_start() -> None:
+def test_before_the_first_sentence_actors_start_and_then_seek_neighbours() -> None:
     assert line({**STATE, "counts": {}}, EXTENT, 0.0) == "starting actors"
+    assert line({**STATE, "counts": {}, "begun": True}, EXTENT, 9.0) == "at the first documents"
 
 
 @pytest.mark.parametrize(
@@ -64,13 +65,21 @@ def test_durations_as_one_says_them(seconds: float, told: str) -> None:
 
 def test_a_supervisor_that_begins_anew_does_not_begin_the_story_anew() -> None:
     story = Story()
-    flying = {"in_flight": {"tagged": 3}, "ahead": 2}
+    flying = {"in_flight": {"tagged": 3}, "ahead": 2, "begun": True}
     first = {"name": "a", "shards": 2, "counts": {"tagged": 20}, **flying, "deaths": 1, "silent": 4.0}
-    assert story.told(first) == {"shards": 2, "counts": {"tagged": 23}, "deaths": 1, "ahead": 2, "silent": 4.0}
-    flying = {"in_flight": {}, "ahead": 0}
+    assert story.told(first) == {
+        "shards": 2,
+        "counts": {"tagged": 23},
+        "deaths": 1,
+        "ahead": 2,
+        "begun": True,
+        "silent": 4.0,
+    }
+    flying = {"in_flight": {}, "ahead": 0, "begun": False}
     second = {"name": "b", "shards": 1, "counts": {"tagged": 10}, **flying, "deaths": 0, "silent": 0.0}
     for _ in range(2):
-        assert story.told(second) == {"shards": 3, "counts": {"tagged": 30}, "deaths": 1, "ahead": 0, "silent": 0.0}
+        expected = {"shards": 3, "counts": {"tagged": 30}, "deaths": 1, "ahead": 0, "begun": False, "silent": 0.0}
+        assert story.told(second) == expected
 
 
 def test_lines_come_so_often_and_the_error_of_the_pipeline_is_raised(capsys: pytest.CaptureFixture[str]) -> None:
