@@ -18,7 +18,7 @@ from metaner_core.model.bottoms import Bottoms
 from metaner_core.model.examples import Examples
 from metaner_core.model.inputs import Input
 from metaner_core.model.sentence_vectors import SentenceVectors
-from metaner_core.settings import Settings
+from metaner_core.settings import Settings, preset
 from metaner_core.tagging.stages.predicting import predict
 from tests.support import small
 from tests.support.small import tiny_engine
@@ -132,6 +132,14 @@ def test_threads_keep_the_same(monkeypatch):
 def test_passes_that_begin_otherwise_share_nothing(changes):
     _, batched, retrieval = both(changes)
     assert batched.bottoms(retrieval) is None
+
+
+@pytest.mark.parametrize("name", ["paper", "e5", "embedded", "demo"])
+def test_retrieval_and_tagging_begin_alike_in_the_presets_that_are_to_be_fast(name):
+    has = preset(name)
+    assert has.frozen_layers > 0
+    _, batched, retrieval = both({f: getattr(has, f) for f in ("retrieval_encoder", "pooling", "layer", "prefix")})
+    assert batched.bottoms(retrieval) is not None
 
 
 def test_nor_do_other_encoders_or_precisions():
