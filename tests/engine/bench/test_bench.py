@@ -93,9 +93,11 @@ def test_sentences_as_they_come_are_the_texts_and_then_others(work: Workload) ->
 SOURCE = corpora.load("embedded-en", "train")[:20]
 
 
-@pytest.mark.parametrize("shape", ["embedded", "e5-small"])
-def test_all_of_it_retrieves_as_a_bundle_would_and_adapts_to_that(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    work = Workload(shape, "cpu", "fp32", source=SOURCE)
+@pytest.mark.parametrize(("shape", "prefix"), [("embedded", ""), ("e5-small", ""), ("e5-small", "query: ")])
+def test_all_of_it_retrieves_as_a_bundle_would_and_adapts_to_that(
+    shape: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Workload(shape, "cpu", "fp32", source=SOURCE, changes={"prefix": prefix})
     seen: list[tuple[str, list[list[int]]]] = []
     shared = []
 
@@ -113,7 +115,7 @@ def test_all_of_it_retrieves_as_a_bundle_would_and_adapts_to_that(shape: str, mo
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     expected = np.argsort(-(unit[20:] @ unit[:20].T), axis=1)[:, :2].tolist()
     assert seen == [(kind, expected) for _ in range(2) for kind in ("adam", "sgd", "scaled_sgd")]
-    assert shared == [shape == "embedded"] * 6  # e5-small's has a prefix, which the tagger has not
+    assert shared == [not prefix] * 6  # which the tagger has not
     sets = len({frozenset(row) for row in expected})
     sources = len({i for row in expected for i in row})
     assert sharing(work, 6) == f"6 sentences as they come: {sets} support sets of {sources} source sentences"
