@@ -226,7 +226,7 @@ EMBEDDED: dict[str, Any] = {
 }
 # multilingual-e5-small: 12 layers as the paper has, but 384 wide, and sentence vectors that are the mean of all tokens.
 # The step that adapts, γ and the pooling were chosen on English dev; β, at which it learns, was not compared. The
-# encoder was made with a prefix: retrieval without one costs less, and lost nothing on English dev
+# encoder was made with a prefix: retrieval without one costs less, and English dev, adapted, lost nothing by it
 # (docs/findings/results.md).
 E5: dict[str, Any] = {
     "beta": 2e-4,
